@@ -1,0 +1,60 @@
+/* store/obj.h - an object at rest: one immutable, reference-counted block.
+ *
+ * Header, key, extracted fields and canonical JSON bytes in one allocation. Counts are atomic, so a block may be sent by another
+ * thread; contents never change after the revision has been filled into its slot. The JSON holds
+ * `"resourceVersion":"NNN"` padded with white space after the value (legal JSON) to OBJ_REV_SLOT bytes, so that a revision known
+ * only after the commit costs no new block.
+ * May use schema/, doc/, base/. */
+#ifndef SAMPAN_STORE_OBJ_H
+#define SAMPAN_STORE_OBJ_H
+
+#include "schema/schema.h"
+
+enum { OBJ_REV_SLOT = 22, OBJ_BYTES_MAX = 3 << 20 };
+
+struct obj_label {
+    struct str key, value;
+};
+struct obj {
+    uint32_t refs; /* atomic */
+    uint32_t label_count;
+    const struct resource *res; /* the stored one */
+    uint64_t rev;               /* resourceVersion; of a tombstone: of the delete */
+    struct str key;             /* obj_key(): "pods/ns/name", "apps/deployments/ns/name", "namespaces//name" */
+    struct str ns, name, uid;   /* slices of the block */
+    struct str owner_uid;       /* of the controller owner reference; empty: none */
+    const struct obj_label *labels; /* sorted by key */
+    struct str json;            /* canonical bytes, storage version */
+    int64_t created_ms;         /* metadata.creationTimestamp */
+    bool deleting;              /* deletionTimestamp is set */
+};
+
+/* Seal a document: metadata.resourceVersion is set from rev (0: to be filled later by obj_set_rev). NULL: out of memory
+ * or larger than OBJ_BYTES_MAX, with err UNAVAILABLE or TOO_LARGE. The object starts with one reference, the caller's. */
+struct obj *obj_seal(const struct resource *res, const struct doc *d, uint64_t rev, struct err *err);
+/* The same from bytes that were written by obj_seal before (the store's recovery). NULL: not such bytes. */
+struct obj *obj_load(const struct resource *res, struct str json, uint64_t rev);
+void obj_set_rev(struct obj *o, uint64_t rev); /* before anybody else sees it */
+struct obj *obj_ref(const struct obj *o);      /* returns the same */
+struct obj *obj_unref(const struct obj *o);    /* NULL accepted; returns NULL */
+static inline struct obj *obj_take(struct obj **o)
+{
+    struct obj *t = *o;
+    *o = NULL;
+    return t;
+}
+static inline void obj_cleanup(struct obj **o)
+{
+    obj_unref(*o);
+}
+#define cleanup_obj __attribute__((cleanup(obj_cleanup)))
+
+/* The object as a fresh document in mem, to read or change; strings borrow the block, so a reference is kept by mem. */
+struct doc *obj_doc(struct arena *mem, const struct obj *o);
+struct str obj_label_value(const struct obj *o, struct str key, bool *ret_found);
+/* "group/plural/ns/name" without group for core; ns empty for cluster scope. Slashes stand always. */
+struct str obj_key(struct arena *mem, const struct resource *res, struct str ns, struct str name);
+/* The part that all objects of a resource (and namespace, if not empty) share; ends in '/'. */
+struct str obj_prefix(struct arena *mem, const struct resource *res, struct str ns);
+
+#endif
