@@ -33,7 +33,7 @@ size_t arena_used(const struct arena *a);
  * (a reference on an object, a descriptor). */
 void arena_on_free(struct arena *a, void (*fn)(void *data), void *data);
 
-#define arena_new_of(a, type) ((type *)arena_zalloc((a), sizeof(type)))
+#define arena_new_of(a, type)   ((type *)arena_zalloc((a), sizeof(type)))
 #define arena_array(a, type, n) ((type *)arena_zalloc((a), sizeof(type) * (size_t)(n)))
 
 static inline void arena_cleanup(struct arena **a)

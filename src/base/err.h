@@ -44,7 +44,9 @@ enum err_reason {
     X(NOT_SUPPORTED, "FieldValueNotSupported", "Unsupported value")                                                    \
     X(FORBIDDEN, "FieldValueForbidden", "Forbidden")                                                                   \
     X(TOO_LONG, "FieldValueTooLong", "Too long")                                                                       \
+    X(TOO_SHORT, "FieldValueTooShort", "Too short")                                                                    \
     X(TOO_MANY, "FieldValueTooMany", "Too many")                                                                       \
+    X(TOO_FEW, "FieldValueTooFew", "Too few")                                                                          \
     X(TYPE_INVALID, "FieldValueTypeInvalid", "Invalid value")                                                          \
     X(INTERNAL, "InternalError", "Internal error")                                                                     \
     X(CONFLICT, "FieldManagerConflict", "")
@@ -58,8 +60,9 @@ enum cause_type {
 struct cause {
     struct cause *next; /* in the order found */
     enum cause_type type;
-    struct str field;   /* spec.containers[0].image */
-    struct str message; /* the whole of causes[].message: `Invalid value: 70000: must be between 1 and 65535, inclusive` */
+    struct str field; /* spec.containers[0].image */
+    struct str
+        message; /* the whole of causes[].message: `Invalid value: 70000: must be between 1 and 65535, inclusive` */
 };
 
 struct err {
@@ -74,18 +77,19 @@ struct err {
 };
 #define ERR(arena) ((struct err){.mem = (arena)})
 
-/* Fill and return -1, so that `return err_set(err, ...)` ends a function. err may be NULL (the caller does not care). */
+/* Fill and return -1, so that `return err_set(err, ...)` ends a function. err may be NULL (the caller does not care).
+ */
 int err_set(struct err *err, enum err_reason reason, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* The common ones with Kubernetes' texts. resource is plural ("pods"), group "" for core. */
-int err_not_found(struct err *err, struct str group, struct str resource, struct str name);     /* pods "x" not found */
+int err_not_found(struct err *err, struct str group, struct str resource, struct str name); /* pods "x" not found */
 int err_already_exists(struct err *err, struct str group, struct str resource, struct str name);
 int err_conflict(struct err *err, struct str group, struct str resource, struct str name, const char *why);
 /* Turn gathered causes into INVALID: `Pod "x" is invalid: spec.a: Required value`; several in [a, b]. No causes: 0. */
 int err_invalid(struct err *err, struct str group, struct str kind, struct str name);
 
-int err_code(enum err_reason reason);          /* the HTTP code */
-const char *err_word(enum err_reason reason);  /* "NotFound"; "" for ERR_NONE */
-const char *cause_word(enum cause_type type);  /* "FieldValueInvalid" */
+int err_code(enum err_reason reason);         /* the HTTP code */
+const char *err_word(enum err_reason reason); /* "NotFound"; "" for ERR_NONE */
+const char *cause_word(enum cause_type type); /* "FieldValueInvalid" */
 /* Copy everything into another arena. */
 void err_copy(struct err *to, const struct err *from);
 
@@ -96,18 +100,19 @@ struct fpath {
     int index;
     struct str key; /* of a map, when name is NULL and key.ptr is set */
 };
-struct str fpath_str(struct arena *mem, const struct fpath *at); /* spec.containers[0].ports[2].containerPort, data[key] */
+struct str fpath_str(struct arena *mem,
+                     const struct fpath *at); /* spec.containers[0].ports[2].containerPort, data[key] */
 
 /* Add one cause; causes past ERR_CAUSES_MAX are counted but dropped. detail is the text after the value. `at` may be
  * NULL. The text of the cause is built as field.Error does: `Invalid value: VALUE: detail`. */
 enum { ERR_CAUSES_MAX = 256 };
-void err_cause_str(struct err *err, enum cause_type type, const struct fpath *at, struct str value, const char *detail, ...)
-    __attribute__((format(printf, 5, 6))); /* value is quoted as Go's %q */
-void err_cause_int(struct err *err, enum cause_type type, const struct fpath *at, int64_t value, const char *detail, ...)
-    __attribute__((format(printf, 5, 6)));
+void err_cause_str(struct err *err, enum cause_type type, const struct fpath *at, struct str value, const char *detail,
+                   ...) __attribute__((format(printf, 5, 6))); /* value is quoted as Go's %q */
+void err_cause_int(struct err *err, enum cause_type type, const struct fpath *at, int64_t value, const char *detail,
+                   ...) __attribute__((format(printf, 5, 6)));
 /* value is printed as it is: JSON text, a number, true. */
-void err_cause_raw(struct err *err, enum cause_type type, const struct fpath *at, struct str value, const char *detail, ...)
-    __attribute__((format(printf, 5, 6)));
+void err_cause_raw(struct err *err, enum cause_type type, const struct fpath *at, struct str value, const char *detail,
+                   ...) __attribute__((format(printf, 5, 6)));
 /* Without a value: Required, Forbidden, Internal; `Required value: detail`, detail may be NULL. */
 void err_cause(struct err *err, enum cause_type type, const struct fpath *at, const char *detail, ...)
     __attribute__((format(printf, 4, 5)));

@@ -1,4 +1,5 @@
-/* base/list.h - intrusive doubly linked lists. A head and a member are the same struct; an empty head points at itself. */
+/* base/list.h - intrusive doubly linked lists. A head and a member are the same struct; an empty head points at
+ * itself. */
 #ifndef SAMPAN_BASE_LIST_H
 #define SAMPAN_BASE_LIST_H
 
@@ -9,7 +10,7 @@ struct list {
     struct list *next, *prev;
 };
 
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)(((char *)(ptr)) - offsetof(type, member)))
 
 static inline void list_init(struct list *l)
 {
@@ -37,6 +38,7 @@ static inline void list_remove(struct list *l)
 #define list_each(pos, head) for (struct list *pos = (head)->next; pos != (head); pos = pos->next)
 /* The body may remove pos. */
 #define list_each_safe(pos, head)                                                                                      \
-    for (struct list *pos = (head)->next, *pos##_next = pos->next; pos != (head); pos = pos##_next, pos##_next = pos->next)
+    for (struct list *pos = (head)->next, *pos##_next = pos->next; pos != (head);                                      \
+         pos = pos##_next, pos##_next = pos->next)
 
 #endif

@@ -19,8 +19,8 @@ void log_set_sink(void (*sink)(void *data, struct str line), void *data);
 void log_line(enum log_level level, const char *area, const char *message, const char *pairs, ...)
     __attribute__((format(printf, 4, 5)));
 #define log_debug(area, message, ...) log_line(LOG_DEBUG, area, message, __VA_ARGS__)
-#define log_info(area, message, ...) log_line(LOG_INFO, area, message, __VA_ARGS__)
-#define log_warn(area, message, ...) log_line(LOG_WARN, area, message, __VA_ARGS__)
+#define log_info(area, message, ...)  log_line(LOG_INFO, area, message, __VA_ARGS__)
+#define log_warn(area, message, ...)  log_line(LOG_WARN, area, message, __VA_ARGS__)
 #define log_error(area, message, ...) log_line(LOG_ERROR, area, message, __VA_ARGS__)
 /* A value that may hold anything, quoted for a log line; in the arena. */
 struct str log_quote(struct arena *a, struct str value);

@@ -1,10 +1,10 @@
 /* base/loop.h - time, chance, deferred work and blocking work.
  *
- * The core knows the world only through this header. loop_uv.c drives it with libuv; loop_sim.c with a virtual clock and
- * a seed, where the same seed gives the same run byte for byte. Core thread only, except where said.
+ * The core knows the world only through this header. loop_uv.c drives it with libuv; loop_sim.c with a virtual clock
+ * and a seed, where the same seed gives the same run byte for byte. Core thread only, except where said.
  *
- * Sockets and files are not here: http/ and node/ talk to libuv themselves (loop_uv_handle) and are replaced by fakes in
- * the simulator at the level of requests. */
+ * Sockets and files are not here: http/ and node/ talk to libuv themselves (loop_uv_handle) and are replaced by fakes
+ * in the simulator at the level of requests. */
 #ifndef SAMPAN_BASE_LOOP_H
 #define SAMPAN_BASE_LOOP_H
 
@@ -19,7 +19,8 @@ struct loop *loop_new_uv(void); /* NULL: no resources */
 struct loop *loop_new_sim(uint64_t seed);
 struct loop *loop_free(struct loop *l);
 
-/* Run until loop_stop(), or, with the simulator, until the virtual clock reaches its limit or nothing is left to happen. */
+/* Run until loop_stop(), or, with the simulator, until the virtual clock reaches its limit or nothing is left to
+ * happen. */
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l); /* from inside a callback */
 /* Simulator only: advance the virtual clock by ms, running all that falls due, in order. */

@@ -14,15 +14,15 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 struct metric_family {
     const char *name, *help;
     enum metric_type type;
-    const char *labels[METRIC_LABELS_MAX];  /* NULL-terminated when fewer */
-    const double *buckets;                  /* upper bounds, ascending; histograms only */
+    const char *labels[METRIC_LABELS_MAX]; /* NULL-terminated when fewer */
+    const double *buckets;                 /* upper bounds, ascending; histograms only */
     int bucket_count;
     struct metric_state *state; /* the registry's */
 };
 struct metric; /* one series */
 
 /* The series with these label values, made when new; as many as the family has labels. */
-struct metric *metric_get(struct metric_family *f, ...);           /* const char * each */
+struct metric *metric_get(struct metric_family *f, ...); /* const char * each */
 void metric_add(struct metric *m, double by);
 void metric_set(struct metric *m, double value);
 void metric_observe(struct metric *m, double value);

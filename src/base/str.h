@@ -18,9 +18,9 @@ struct str {
 };
 
 #define STR(literal) ((struct str){"" literal, sizeof(literal) - 1}) /* of a string literal */
-#define STR_NULL ((struct str){NULL, 0})
-#define STR_FMT "%.*s"
-#define STR_ARG(s) (int)(s).len, (s).ptr ? (s).ptr : ""
+#define STR_NULL     ((struct str){NULL, 0})
+#define STR_FMT      "%.*s"
+#define STR_ARG(s)   (int)(s).len, (s).ptr ? (s).ptr : ""
 
 static inline struct str str_of(const char *z) /* NULL gives the empty string */
 {
@@ -55,25 +55,25 @@ static inline struct str str_head(struct str s, size_t n)
     return (struct str){s.ptr, n < s.len ? n : s.len};
 }
 
-bool str_ieq(struct str a, struct str b);  /* ASCII case ignored */
-int str_cmp(struct str a, struct str b);   /* bytewise, shorter first */
+bool str_ieq(struct str a, struct str b); /* ASCII case ignored */
+int str_cmp(struct str a, struct str b);  /* bytewise, shorter first */
 bool str_has(struct str s, struct str needle);
 /* Index of the first / last byte c, or -1. */
 ptrdiff_t str_find(struct str s, char c);
 ptrdiff_t str_rfind(struct str s, char c);
 struct str str_trim(struct str s); /* ASCII white space on both ends */
-/* Cut at the first sep: *head gets what is before it, returns true and *rest what is after; without sep: false, *head is
- * all, *rest empty. head or rest may be the same variable as s. */
+/* Cut at the first sep: *head gets what is before it, returns true and *rest what is after; without sep: false, *head
+ * is all, *rest empty. head or rest may be the same variable as s. */
 bool str_cut(struct str s, char sep, struct str *head, struct str *rest);
 /* The next token of *rest up to sep; false at the end. An empty *rest yields nothing; "a," yields "a". */
 bool str_next(struct str *rest, char sep, struct str *ret_token);
 
-/* Whole-string numbers, base 10, no white space, overflow refused. */
+/* Whole-string numbers, base 10, no white space, overflow refused. i64 takes a sign, + too (as Go's ParseInt). */
 bool str_to_i64(struct str s, int64_t *ret);
 bool str_to_u64(struct str s, uint64_t *ret);
 
-struct str str_dup(struct arena *a, struct str s);                      /* NUL-terminated beyond len */
-char *str_z(struct arena *a, struct str s);                             /* a C string; s must hold no NUL */
+struct str str_dup(struct arena *a, struct str s); /* NUL-terminated beyond len */
+char *str_z(struct arena *a, struct str s);        /* a C string; s must hold no NUL */
 struct str str_fmt(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 struct str str_vfmt(struct arena *a, const char *fmt, va_list ap);
 char *str_fmtz(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -91,6 +91,10 @@ void sb_add(struct sb *b, struct str s);
 void sb_addz(struct sb *b, const char *z);
 void sb_addc(struct sb *b, char c);
 void sb_addf(struct sb *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void sb_addvf(struct sb *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+/* In double quotes, escaped as Go's %q does: the form of every value in Kubernetes' messages. */
+void sb_addq(struct sb *b, struct str s);
+struct str str_quote(struct arena *a, struct str s);
 /* Room for n more bytes at the returned place; the caller adds to b->len what it used. */
 char *sb_room(struct sb *b, size_t n);
 static inline struct str sb_str(const struct sb *b)
@@ -99,11 +103,12 @@ static inline struct str sb_str(const struct sb *b)
 }
 char *sb_z(struct sb *b); /* NUL-terminated, NUL not counted */
 
-/* Hexadecimal and base64 (RFC 4648; the url form has no padding). Decoders return false on a bad character or length. */
+/* Hexadecimal and base64 (RFC 4648; the url form has no padding). Decoders return false on a bad character or length.
+ */
 struct str str_hex(struct arena *a, struct str bytes);
 struct str str_base64(struct arena *a, struct str bytes);
 struct str str_base64url(struct arena *a, struct str bytes);
-bool str_base64_dec(struct arena *a, struct str text, struct str *ret);    /* padding required, no white space */
+bool str_base64_dec(struct arena *a, struct str text, struct str *ret); /* padding required, no white space */
 bool str_base64url_dec(struct arena *a, struct str text, struct str *ret);
 
 #endif

@@ -1,7 +1,7 @@
 /* base/tree.h - an ordered map from strings to pointers (a B+ tree), for whatever is listed in order or by prefix.
  *
- * Keys are borrowed: they live in the value. O(log n). Iterators are positions by key, so they survive any change of the
- * tree between two steps. */
+ * Keys are borrowed: they live in the value. O(log n). Iterators are positions by key, so they survive any change of
+ * the tree between two steps. */
 #ifndef SAMPAN_BASE_TREE_H
 #define SAMPAN_BASE_TREE_H
 
