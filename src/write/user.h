@@ -9,8 +9,8 @@ struct user_extra {
     struct str *values;
     int count;
 };
-struct user { /* lives in the request's arena, or for ever */
-    struct str name;   /* "system:serviceaccount:kube-system:deployment-controller" */
+struct user {        /* lives in the request's arena, or for ever */
+    struct str name; /* "system:serviceaccount:kube-system:deployment-controller" */
     struct str uid;
     struct str *groups; /* "system:authenticated" and so on included */
     int group_count;
