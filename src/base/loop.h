@@ -17,10 +17,12 @@ struct uv_loop_s;
 
 struct loop *loop_new_uv(void); /* NULL: no resources */
 struct loop *loop_new_sim(uint64_t seed);
+/* Waits for work that is with the pool and calls its done(); forgets timers and tasks. Handles that others opened on
+ * the uv loop must be closing by now and their memory must live until this returns. NULL is accepted. Returns NULL. */
 struct loop *loop_free(struct loop *l);
 
-/* Run until loop_stop(), or, with the simulator, until the virtual clock reaches its limit or nothing is left to
- * happen. */
+/* Run until loop_stop() or until nothing is left to happen: no timer, task, work or (libuv) referenced handle. The
+ * simulator also returns after 24 virtual hours, since a renewal timer never ends. */
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l); /* from inside a callback */
 /* Simulator only: advance the virtual clock by ms, running all that falls due, in order. */
@@ -46,7 +48,8 @@ static inline bool loop_timer_running(const struct loop_timer *t)
     return t->heap.index >= 0;
 }
 
-/* Deferred work: runs after the present callback returns, in order, each once however often it was posted before. */
+/* Deferred work: runs after the present callback returns, in order, each once however often it was posted before. One
+ * that posts itself again runs again after the sockets had their turn. Safe to free a task from its own run(). */
 struct loop_task {
     struct list link;
     void (*run)(struct loop_task *t);

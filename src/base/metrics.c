@@ -24,7 +24,7 @@ struct metric_state {
     void *data;
 };
 
-/* Never part of UTF-8, and sorts a shorter value... after a longer one that continues it; only stability matters. */
+/* Ends each label value in a key; no byte of UTF-8. */
 static const char SEP = '\xff';
 
 static struct {
