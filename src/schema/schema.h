@@ -31,11 +31,12 @@ enum type_kind {
     TYPE_RAW,           /* runtime.RawExtension: any object */
     TYPE_FIELDS_V1,
     TYPE_JSON,          /* any value */
+    TYPE_EITHER,        /* apiextensions' JSONSchemaPropsOrBool and the like: the JSON value's own type tells which of the two fields it is */
 };
 
 enum list_type { LIST_NONE, LIST_ATOMIC, LIST_SET, LIST_MAP };
 enum field_flags {
-    FIELD_OPTIONAL = 1 << 0,   /* omitempty: an empty value is not written */
+    FIELD_OPTIONAL = 1 << 0,   /* a client may leave it out; required in OpenAPI without it */
     FIELD_PTR = 1 << 1,        /* a Go pointer: zero differs from absent */
     FIELD_PATCH_MERGE = 1 << 2,
     FIELD_PATCH_RETAIN_KEYS = 1 << 3,
@@ -44,6 +45,8 @@ enum field_flags {
     FIELD_DEPRECATED = 1 << 6,
     FIELD_REQUIRED = 1 << 7,   /* validation: "Required value" when absent or empty */
     FIELD_IMMUTABLE = 1 << 8,  /* validation on update: "field is immutable" */
+    FIELD_ALWAYS = 1 << 9,     /* written even when empty, as Go does it: no omitempty, or a struct that is no pointer */
+    FIELD_INLINED = 1 << 10,   /* came in by <inline>: in protobuf it is a field of the inlined message, pb_number is 0 */
 };
 
 struct rule_ctx; /* below */
@@ -65,8 +68,12 @@ struct field {
     const char *text;             /* one line for explain and OpenAPI; may be NULL */
 };
 
+struct type_inline {
+    const struct type *type;
+    uint16_t pb_number;
+};
 struct type {
-    const char *name;             /* "core.v1.PodSpec"; lists and maps have none */
+    const char *name;             /* "core.v1.PodSpec", also of string types; lists, maps and builtins have none */
     uint8_t kind;                 /* enum type_kind */
     const struct field *fields;   /* of a struct, in the order of declaration (inlined ones expanded) */
     uint16_t field_count;
@@ -74,6 +81,10 @@ struct type {
     const struct type *elem;      /* of a list or map */
     schema_check_fn *check;       /* judges the whole struct after its fields */
     schema_default_fn *defaults;  /* after the defaults of its fields */
+    const char *const *enums;     /* of a string type whose values are closed; NULL: any */
+    const uint16_t *by_number;    /* the message in order of number: indexes of fields, from field_count on those of inlines */
+    uint16_t number_count;
+    const struct type_inline *inlines; /* structs that JSON inlines and protobuf nests */
     const char *text;
 };
 const struct field *type_field(const struct type *t, struct str name); /* NULL: unknown. O(log n) */
@@ -130,6 +141,10 @@ const struct resource *schema_stored(const char *group, const char *plural);
 const struct subresource *resource_subresource(const struct resource *r, struct str name);
 /* A type that is no resource: "meta.v1.DeleteOptions", "meta.v1.Status", "core.v1.PodExecOptions". */
 const struct type *schema_type(const char *name);
+const struct type *schema_type_str(struct str name);
+/* The type of a body by its apiVersion and kind, resource or not: ("v1", "PodList"), ("apps/v1", "DeleteOptions"), ("meta.k8s.io/v1",
+ * "Table"). NULL: unknown. */
+const struct type *schema_body(struct str api_version, struct str kind);
 
 /* ---- reading: what a client sent, made canonical */
 enum field_validation { FIELDS_IGNORE, FIELDS_WARN, FIELDS_STRICT };

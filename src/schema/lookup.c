@@ -1,0 +1,118 @@
+/* Finding types, fields, resources and subresources in the tables. */
+#include "schema/tables.h"
+
+const struct field *type_field(const struct type *t, struct str name)
+{
+    int low = 0, high = t->field_count;
+    while (low < high) {
+        int mid = (low + high) / 2;
+        const struct field *f = &t->fields[t->by_name[mid]];
+        int order = str_cmp(name, str_mem(f->name, f->name_len));
+        if (order == 0)
+            return f;
+        if (order < 0)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    return NULL;
+}
+
+const struct type *schema_type_str(struct str name)
+{
+    int low = 0, high = schema_type_count;
+    while (low < high) {
+        int mid = (low + high) / 2, order = str_cmp(name, str_of(schema_types[mid].name));
+        if (order == 0)
+            return &schema_types[mid];
+        if (order < 0)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    return NULL;
+}
+
+const struct type *schema_type(const char *name)
+{
+    return schema_type_str(str_of(name));
+}
+
+/* "prefix.kind" without building it on the heap: names are short. */
+static const struct type *type_of(const char *prefix, struct str kind)
+{
+    char name[128];
+    size_t n = strlen(prefix);
+    if (n + 1 + kind.len > sizeof(name))
+        return NULL;
+    memcpy(name, prefix, n);
+    name[n] = '.';
+    if (kind.len)
+        memcpy(name + n + 1, kind.ptr, kind.len);
+    const struct type *t = schema_type_str(str_mem(name, n + 1 + kind.len));
+    return t && t->kind == TYPE_STRUCT ? t : NULL;
+}
+
+static bool has_kind(const struct type *t)
+{
+    return t && t->field_count > 1 && str_is(STR("kind"), t->fields[0].name) && t->fields[0].flags & FIELD_INLINED;
+}
+
+const struct type *schema_body(struct str api_version, struct str kind)
+{
+    struct str group, version;
+    if (!str_cut(api_version, '/', &group, &version))
+        version = group, group = STR("");
+    const struct type *t;
+    bool known = str_is(group, "meta.k8s.io") && str_is(version, "v1");
+    for (const struct schema_group *g = schema_groups; g->prefix; g++) {
+        if (!str_is(group, g->group) || !str_is(version, g->version))
+            continue;
+        known = true;
+        if (has_kind(t = type_of(g->prefix, kind)))
+            return t;
+    }
+    /* Options, Status and WatchEvent are registered in every group. */
+    t = known ? type_of("meta.v1", kind) : NULL;
+    return has_kind(t) || (t && str_is(kind, "WatchEvent")) ? t : NULL;
+}
+
+const struct resource *schema_resource(struct str group, struct str version, struct str plural)
+{
+    for (int i = 0; i < schema_resource_count; i++) {
+        const struct resource *r = schema_resources[i];
+        if (str_is(plural, r->name) && str_is(group, r->group) && str_is(version, r->version))
+            return r;
+    }
+    return NULL;
+}
+
+const struct resource *schema_kind(struct str group, struct str version, struct str kind)
+{
+    for (int i = 0; i < schema_resource_count; i++) {
+        const struct resource *r = schema_resources[i];
+        if (str_is(kind, r->kind) && str_is(group, r->group) && str_is(version, r->version))
+            return r;
+    }
+    return NULL;
+}
+
+/* Versions sort v1 before v2 and so on, and Kubernetes prefers the newest stable one. */
+const struct resource *schema_stored(const char *group, const char *plural)
+{
+    const struct resource *last = NULL;
+    for (int i = 0; i < schema_resource_count; i++) {
+        const struct resource *r = schema_resources[i];
+        if (str_is(str_of(plural), r->name) && str_is(str_of(group), r->group))
+            last = r;
+    }
+    return last && last->stored_as ? last->stored_as : last;
+}
+
+const struct subresource *resource_subresource(const struct resource *r, struct str name)
+{
+    for (int i = 0; i < r->subresource_count; i++)
+        if (str_is(name, r->subresources[i].name))
+            return &r->subresources[i];
+    return NULL;
+}
