@@ -108,6 +108,9 @@ static void test_parse_print(void **state)
         struct doc *d = must_parse(mem, same[i].in);
         assert_str(doc_json(mem, d), same[i].out ? same[i].out : same[i].in);
         assert_int_equal(doc_json(mem, d).len, doc_json_len(d));
+        char *put = arena_zalloc(mem, doc_json_len(d)); /* exact, so that ASan sees one byte too many */
+        doc_json_put(d, put);
+        assert_str(str_mem(put, doc_json_len(d)), same[i].out ? same[i].out : same[i].in);
         assert_true(doc_eq(d, doc_copy_deep(mem, d)));
     }
     assert_int_equal(must_parse(mem, "-9223372036854775808")->type, DOC_INT);
@@ -115,6 +118,22 @@ static void test_parse_print(void **state)
     assert_int_equal(must_parse(mem, "9223372036854775808")->type, DOC_NUMBER);
     assert_int_equal(must_parse(mem, "-0")->type, DOC_NUMBER);
     assert_int_equal(must_parse(mem, "1e2")->type, DOC_NUMBER);
+}
+
+/* Escapes that need more room than a first guess gives. */
+static void test_many_escapes(void **state)
+{
+    cleanup_arena struct arena *mem = arena_new();
+    char bytes[5000];
+    memset(bytes, 1, sizeof bytes);
+    struct doc *d = doc_new_array(mem);
+    for (int i = 0; i < 3; i++)
+        doc_push(d, doc_new_str(mem, str_mem(bytes, sizeof bytes)));
+    struct sb out = SB(mem);
+    doc_json_sb(&out, d);
+    assert_int_equal(out.len, 2 + 2 + 3 * (2 + 6 * sizeof bytes));
+    assert_true(str_eq(sb_str(&out), doc_json(mem, d)));
+    assert_true(doc_eq(doc_parse(mem, sb_str(&out), NULL, NULL), d));
 }
 
 static const struct {
@@ -257,9 +276,9 @@ static void test_pretty(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_suite),          cmocka_unit_test(test_parse_print),       cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_duplicate_keys), cmocka_unit_test(test_100000_keys_twice), cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_pretty),
+        cmocka_unit_test(test_suite),   cmocka_unit_test(test_parse_print),    cmocka_unit_test(test_many_escapes),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_duplicate_keys), cmocka_unit_test(test_100000_keys_twice),
+        cmocka_unit_test(test_depth),   cmocka_unit_test(test_pretty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -133,10 +133,10 @@ static inline bool scan_out_plain(const char *s, size_t len)
         uint64_t both = (uint64_t)scan_load32(s + len - 4) << 32 | scan_load32(s);
         return !scan_block_odd(scan_block_pair(both, both));
     }
+    bool plain = true;
     for (size_t i = 0; i < len; i++)
-        if (scan_out_special((unsigned char)s[i]))
-            return false;
-    return true;
+        plain &= !scan_out_special((unsigned char)s[i]);
+    return plain;
 }
 
 /* Copy s to `to` while looking; false when a byte needs an escape (what has been copied is then to be overwritten). */
