@@ -12,12 +12,13 @@ import sys
 BUILTIN = {
     "string": "STRING", "bool": "BOOL", "int32": "INT32", "int64": "INT64", "double": "DOUBLE", "bytes": "BYTES",
     "Quantity": "QUANTITY", "IntOrString": "INT_OR_STRING", "Time": "TIME", "MicroTime": "MICRO_TIME",
-    "Duration": "DURATION", "RawExtension": "RAW", "FieldsV1": "FIELDS_V1", "JSON": "JSON",
+    "RawExtension": "RAW", "FieldsV1": "FIELDS_V1", "JSON": "JSON",
 }
 # Go structs: omitempty never drops them, so a value (not a pointer) is always written.
-VALUE_STRUCTS = {"STRUCT", "QUANTITY", "INT_OR_STRING", "TIME", "MICRO_TIME", "DURATION", "RAW", "FIELDS_V1", "JSON", "EITHER"}
+VALUE_STRUCTS = {"STRUCT", "QUANTITY", "INT_OR_STRING", "TIME", "MICRO_TIME", "RAW", "FIELDS_V1", "JSON", "EITHER"}
 VERBS = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "connect"]
 VERB_BITS = {v: "VERB_" + ("DELETE_COLLECTION" if v == "deletecollection" else v.upper()) for v in VERBS}
+FIELDS_MAX = 96  # SCHEMA_FIELDS_MAX in tables.h
 TOKEN = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^\s"])+')
 
 
@@ -35,6 +36,7 @@ class Type:
     def __init__(self, gv, name, kind, where):
         self.gv, self.short, self.name, self.kind, self.where = gv, name, gv + "." + name, kind, where
         self.rows, self.values, self.alias, self.opts, self.fields, self.inlines = [], None, None, {}, None, []
+        self.wrapped = False
 
 
 class Resource:
@@ -93,7 +95,7 @@ class Notation:
             raise Mistake("%s is declared twice" % t.name)
         rest = words[2:]
         if word == "alias":
-            t.alias = rest[1]
+            t.alias, t.wrapped = rest[1], "wrapped" in rest[2:]
         elif word in ("enum", "string"):
             values = [w.strip('"') for w in rest[1:] if w != "|"]
             t.values = values if word == "enum" else None
@@ -175,6 +177,8 @@ class Notation:
                     raise Mistake("%s: field %s twice" % (t.name, f.name))
                 seen.add(f.name)
                 t.fields.append((f, gv, n))
+        if len(t.fields) > FIELDS_MAX:
+            raise Mistake("%s: more than %d fields" % (t.name, FIELDS_MAX))
         return t.fields
 
 
@@ -266,6 +270,26 @@ class Writer:
             return BUILTIN[key]
         return self.n.types[key].kind
 
+    def find_defaults(self):
+        """Which types have a default anywhere below: the walk of schema_default enters no others."""
+        self.defaulted, grew = set(), True
+        while grew:
+            grew = False
+            for key in self.keys:
+                if key not in self.defaulted and self.defaults_below(key):
+                    self.defaulted.add(key)
+                    grew = True
+
+    def defaults_below(self, key):
+        expr = key.split("@", 2)[2] if key.startswith("@") else key
+        if expr.startswith("[]") or expr.startswith("map:"):
+            return re.sub(r"^(\[\]|map:)", "", expr) in self.defaulted
+        t = self.n.types.get(expr)
+        if not t or t.kind != "STRUCT":
+            return False
+        return "defaults" in t.opts or any("default" in f.opts or self.type_key(gv, f.type) in self.defaulted
+                                           for f, gv, _ in self.n.expand(t))
+
     def field(self, f, gv, number):
         key = self.type_key(gv, f.type)
         kind, o, flags = self.kind_of(key), f.opts, []
@@ -317,7 +341,9 @@ class Writer:
             if expr.startswith("[]") or expr.startswith("map:"):
                 kind = "LIST" if expr.startswith("[]") else "MAP"
                 elem = self.pos[re.sub(r"^(\[\]|map:)", "", expr)]
-                rows.append("{.name = %s, .kind = TYPE_%s, .elem = &types[%d]}" % (c_str(shown), kind, elem))
+                more = ", .pb_wrapped = true" if shown and self.n.types[shown].wrapped else ""
+                more += ", .has_defaults = true" if key in self.defaulted else ""
+                rows.append("{.name = %s, .kind = TYPE_%s, .elem = &types[%d]%s}" % (c_str(shown), kind, elem, more))
                 continue
             if expr in BUILTIN:
                 rows.append("{.kind = TYPE_%s}" % BUILTIN[expr])
@@ -339,6 +365,8 @@ class Writer:
                 if t.inlines:
                     row.append(".inlines = &inlines[%d]" % len(inlines))
                     inlines += ["{&types[%d], %d}" % (self.pos[name], n) for n, name in t.inlines]
+                if expr in self.defaulted:
+                    row.append(".has_defaults = true")
                 if "check" in t.opts:
                     row.append(".check = " + self.function("schema_check_fn", t.opts["check"]))
                 if "defaults" in t.opts:
@@ -443,7 +471,7 @@ class Writer:
                                                          "true" if locked else "false", i)
                 for i, (n, stage, on, locked) in enumerate(self.gates)]
         states = ", ".join("true" if g[2] else "false" for g in self.gates)
-        return ("static bool gate_state[] = {%s};\nconst struct gate schema_gates[] = {\n%s};\nconst int schema_gate_count = %d;"
+        return ("static bool gate_state[] = {%s};\nconst struct feature_gate schema_gates[] = {\n%s};\nconst int schema_gate_count = %d;"
                 % (states, "".join("    %s,\n" % r for r in rows), len(rows)))
 
     def prototypes(self):
@@ -457,6 +485,7 @@ class Writer:
     def text(self):
         self.gates = sorted(self.n.gates)
         self.collect()
+        self.find_defaults()
         types, resources, gates = self.write_types(), self.write_resources(), self.write_gates()
         lists = "\n".join("static const char *const %s[] = {%s, NULL};" % (name, ", ".join(c_str(v) for v in key))
                           for key, name in self.lists.items())

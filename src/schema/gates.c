@@ -2,12 +2,12 @@
  */
 #include "schema/tables.h"
 
-bool gate_on(const struct gate *g)
+bool gate_on(const struct feature_gate *g)
 {
     return !g || *g->on;
 }
 
-const struct gate *gate_find(struct str name)
+const struct feature_gate *gate_find(struct str name)
 {
     int low = 0, high = schema_gate_count;
     while (low < high) {
@@ -59,7 +59,7 @@ static int check_item(struct str item, struct str *ret_name, bool *ret_on, struc
                        STR_ARG(*ret_name), STR_ARG(value), STR_ARG(value));
     if (str_is(*ret_name, "AllAlpha") || str_is(*ret_name, "AllBeta"))
         return 0;
-    const struct gate *g = gate_find(*ret_name);
+    const struct feature_gate *g = gate_find(*ret_name);
     if (!g)
         return err_set(err, ERR_BAD_REQUEST, "unrecognized feature gate: " STR_FMT, STR_ARG(*ret_name));
     if (g->locked && *ret_on != g->on_by_default)

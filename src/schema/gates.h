@@ -7,14 +7,14 @@
 #include "base/err.h"
 
 enum gate_stage { GATE_ALPHA, GATE_BETA, GATE_GA, GATE_DEPRECATED };
-struct gate {
+struct feature_gate {
     const char *name;
     uint8_t stage;
     bool on_by_default, locked; /* locked: can't be changed (GA) */
     bool *on;                   /* where the present state is kept */
 };
-bool gate_on(const struct gate *g); /* NULL is open */
-const struct gate *gate_find(struct str name);
+bool gate_on(const struct feature_gate *g); /* NULL is open */
+const struct feature_gate *gate_find(struct str name);
 /* "A=true,B=false,AllAlpha=true"; -1 with BAD_REQUEST and Kubernetes' text on an unknown gate, a bad value or a locked one. */
 int gates_set(struct str list, struct err *err);
 

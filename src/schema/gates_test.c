@@ -31,7 +31,7 @@ static void test_every_gate_starts_at_its_default(void **state)
 
 static void test_a_gate_wins_over_the_wide_switch(void **state)
 {
-    const struct gate *one = gate_find(STR("HPAConfigurableTolerance"));
+    const struct feature_gate *one = gate_find(STR("HPAConfigurableTolerance"));
     set_ok("HPAConfigurableTolerance=false, AllBeta=true");
     assert_false(gate_on(one));
     set_ok("HPAConfigurableTolerance=T");
@@ -42,7 +42,7 @@ static void test_a_gate_wins_over_the_wide_switch(void **state)
 
 static void test_mistakes_change_nothing(void **state)
 {
-    const struct gate *one = gate_find(STR("HPAConfigurableTolerance"));
+    const struct feature_gate *one = gate_find(STR("HPAConfigurableTolerance"));
     set_ok("HPAConfigurableTolerance=true");
     set_fails("HPAConfigurableTolerance=false,Nonsense=true", "unrecognized feature gate: Nonsense");
     set_fails("HPAConfigurableTolerance", "missing bool value for HPAConfigurableTolerance");

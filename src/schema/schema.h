@@ -61,7 +61,7 @@ struct field {
     const char *patch_key;        /* strategic merge key, or NULL */
     const char *const *list_keys; /* of LIST_MAP; NULL-terminated */
     const char *dflt;             /* JSON text put in when absent (never on a status), or NULL */
-    const struct gate *gate;      /* the field is dropped while it is closed and not in use; NULL: always open */
+    const struct feature_gate *gate;      /* the field is dropped while it is closed and not in use; NULL: always open */
     const char *const *enums;     /* allowed values, NULL-terminated; NULL: any */
     int64_t min, max;             /* of a number, both 0: no limit */
     schema_check_fn *check;       /* beyond what the columns say; sees the value only when present */
@@ -75,6 +75,8 @@ struct type_inline {
 struct type {
     const char *name;             /* "core.v1.PodSpec", also of string types; lists, maps and builtins have none */
     uint8_t kind;                 /* enum type_kind */
+    bool has_defaults;            /* some field here or below has a default */
+    bool pb_wrapped;              /* of a list: in protobuf a message {items = 1} (authentication.v1.ExtraValue) */
     const struct field *fields;   /* of a struct, in the order of declaration (inlined ones expanded) */
     uint16_t field_count;
     const uint16_t *by_name;      /* indexes of fields sorted by name (bytewise), for lookup */
