@@ -1,0 +1,39 @@
+/* cli/cli.h - the command line: one row a command; wires server and agent together.
+ *
+ * Exit codes: 0 done, 1 failed (one line on standard error says why), 2 wrong usage. May use every layer. */
+#ifndef SAMPAN_CLI_CLI_H
+#define SAMPAN_CLI_CLI_H
+
+#include "base/arena.h"
+#include "base/str.h"
+
+enum { EXIT_USAGE = 2 };
+#define SAMPAN_DATA_DIR "/var/lib/sampan"
+
+struct option_row {
+    const char *name;  /* "data-dir" */
+    const char *value; /* "DIR"; NULL: a switch */
+    const char *text;  /* for help */
+    const char *dflt;  /* shown in help and used; NULL: none */
+};
+struct args;
+struct command {
+    const char *name, *args, *text;   /* "image import", "FILE", one line */
+    const struct option_row *options; /* ended by a row without a name */
+    int (*run)(struct args *a);
+    int args_min, args_max;
+};
+struct args {
+    struct arena *mem;
+    const struct command *command;
+    const char **values; /* of the options, in their order; a switch that is set has "" */
+    const char **rest;
+    int rest_count;
+};
+extern const struct command *const cli_commands[];                        /* NULL-terminated */
+const char *arg(const struct args *a, const char *option);                /* value, default or NULL */
+int cli_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* prints `sampan: ...`; returns 1 */
+
+extern const struct command command_server, command_version, command_kubeconfig, command_store_repair;
+
+#endif

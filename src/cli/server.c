@@ -1,0 +1,221 @@
+/* cli/server.c - `sampan server`: the control plane in one process, bottom up: store, cache, write path, gate, API;
+ * then, once it is ready, bootstrap objects, controllers and the scheduler. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "api/api.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "cli/cli.h"
+#include "control/control.h"
+#include "gate/gate.h"
+#include "sched/sched.h"
+
+enum { STOP_GRACE_MS = 2000 };
+
+struct server {
+    struct args *args;
+    struct arena *mem;
+    struct loop *loop;
+    struct cache *cache;
+    struct store *store;
+    struct writer *writer;
+    struct gate *gate;
+    struct api *api;
+    struct http_server *http;
+    struct controllers *controllers;
+    struct sched *sched;
+    uv_signal_t signals[2];
+    bool stopping;
+    int exit_code;
+};
+
+static void close_signals(struct server *s)
+{
+    for (int i = 0; i < 2; i++)
+        if (!uv_is_closing((uv_handle_t *)&s->signals[i]))
+            uv_close((uv_handle_t *)&s->signals[i], NULL);
+}
+
+static void on_stopped(void *ctx)
+{
+    struct server *s = ctx;
+    loop_stop(s->loop);
+}
+
+static void stop(struct server *s, int exit_code)
+{
+    if (s->stopping)
+        return;
+    s->stopping = true, s->exit_code = exit_code;
+    close_signals(s);
+    s->sched = sched_stop(s->sched);
+    s->controllers = controllers_stop(s->controllers);
+    if (s->http)
+        http_server_stop(s->http, STOP_GRACE_MS, on_stopped, s);
+    else
+        loop_stop(s->loop);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct server *s = handle->data;
+    log_info("server", "stopping", "signal=%d", number);
+    stop(s, 0);
+}
+
+static void on_bootstrapped(void *ctx)
+{
+    struct server *s = ctx;
+    if (s->stopping)
+        return;
+    s->controllers = controllers_start(&(struct controllers_opts){
+        .loop = s->loop, .cache = s->cache, .writer = s->writer, .ca_pem = gate_ca_pem(s->gate)});
+    s->sched = sched_start(&(struct sched_opts){.loop = s->loop, .cache = s->cache, .writer = s->writer});
+    api_set_ready(s->api, true);
+    log_info("server", "ready", "rev=%llu", (unsigned long long)cache_rev(s->cache));
+}
+
+static void on_gate(void *ctx, int error, struct str why)
+{
+    struct server *s = ctx;
+    const char *listen = arg(s->args, "listen");
+    if (error) {
+        cli_fail("%.*s", (int)why.len, why.ptr);
+        stop(s, 1);
+        return;
+    }
+    s->api = api_new(&(struct api_opts){
+        .loop = s->loop, .cache = s->cache, .store = s->store, .writer = s->writer, .gate = s->gate});
+    s->http = http_server_new(&(struct http_server_opts){.loop = s->loop,
+                                                         .tls = gate_server_tls(s->gate),
+                                                         .handle = api_handle,
+                                                         .ctx = s->api,
+                                                         .body_max = api_body_max});
+    int r = http_server_listen(s->http, listen);
+    if (r < 0) {
+        cli_fail("can't listen on %s: %s", listen, strerror(-r));
+        stop(s, 1);
+        return;
+    }
+    log_info("server", "listening", "address=%s port=%d", listen, http_server_port(s->http));
+    gate_bootstrap_start(s->gate, on_bootstrapped, s);
+}
+
+static int open_store(struct server *s, const char *dir)
+{
+    struct store_opts o = {.loop = s->loop, .dir = dir};
+    struct str why = STR_NULL;
+    s->cache = cache_new(&(struct cache_opts){.loop = s->loop});
+    bool in_memory = !strcmp(arg(s->args, "store"), "memory");
+    int r = in_memory ? store_open_memory(&o, cache_feed, s->cache, &s->store)
+                      : store_open_sqlite(&o, s->mem, cache_feed, s->cache, &s->store, &why);
+    if (r < 0)
+        return cli_fail("can't open the store in %s: %s%s%.*s", dir, strerror(-r), why.len ? ": " : "", (int)why.len,
+                        why.len ? why.ptr : "");
+    cache_set_store(s->cache, s->store);
+    return 0;
+}
+
+static struct str host_of(struct str address)
+{
+    ptrdiff_t colon = str_rfind(address, ':');
+    struct str host = colon < 0 ? address : str_head(address, (size_t)colon);
+    if (host.len > 2 && host.ptr[0] == '[')
+        host = str_mem(host.ptr + 1, host.len - 2);
+    return host;
+}
+
+/* What clients are told to dial: --advertise, or the address we listen on; a wildcard is reached on loopback. */
+static struct str advertise(struct server *s)
+{
+    const char *given = arg(s->args, "advertise");
+    struct str listen = str_of(given ? given : arg(s->args, "listen")), host = host_of(listen);
+    ptrdiff_t colon = str_rfind(listen, ':');
+    if (given || (!str_is(host, "0.0.0.0") && !str_is(host, "::")))
+        return listen;
+    return str_fmt(s->mem, "127.0.0.1" STR_FMT, STR_ARG(str_from(listen, colon < 0 ? listen.len : (size_t)colon)));
+}
+
+static int start(struct server *s)
+{
+    struct gate_opts g = {.loop = s->loop,
+                          .cache = s->cache,
+                          .store = s->store,
+                          .data_dir = arg(s->args, "data-dir"),
+                          .advertise = advertise(s)};
+    struct str *names = arena_array(s->mem, struct str, 4);
+    char hostname[256] = "";
+    gethostname(hostname, sizeof(hostname) - 1);
+    names[g.name_count++] = host_of(g.advertise);
+    if (hostname[0])
+        names[g.name_count++] = str_dup(s->mem, str_of(hostname));
+    g.names = names;
+    g.service_cidr = str_of(arg(s->args, "service-cidr"));
+    g.service_ip = str_of(arg(s->args, "service-ip")), g.dns_ip = str_of(arg(s->args, "dns-ip"));
+    g.node_name = str_of(arg(s->args, "node-name"));
+    if (g.node_name.len && arg(s->args, "node-address")) {
+        struct str *address = arena_new_of(s->mem, struct str);
+        *address = str_of(arg(s->args, "node-address"));
+        g.node_addresses = address, g.node_address_count = 1;
+    }
+    s->writer = writer_new(
+        &(struct writer_opts){.loop = s->loop, .cache = s->cache, .store = s->store, .service_cidr = g.service_cidr});
+    g.writer = s->writer;
+    s->gate = gate_new(&g, on_gate, s);
+    return s->gate ? 0 : 1;
+}
+
+static void clean_up(struct server *s)
+{
+    http_server_free(s->http);
+    api_free(s->api);
+    gate_free(s->gate);
+    writer_free(s->writer);
+    store_close(s->store);
+    cache_free(s->cache);
+    loop_free(s->loop);
+}
+
+static int run(struct args *a)
+{
+    struct server s = {.args = a, .mem = a->mem, .loop = loop_new_uv()};
+    struct err err = ERR(a->mem);
+    const char *dir = arg(a, "data-dir"), *store = arg(a, "store"), *gates = arg(a, "feature-gates");
+    if (strcmp(store, "sqlite") != 0 && strcmp(store, "memory") != 0)
+        return cli_fail("--store: \"%s\" is neither sqlite nor memory", store);
+    if (gates && gates_set(str_of(gates), &err) < 0)
+        return cli_fail("--feature-gates: %.*s", (int)err.message.len, err.message.ptr);
+    int r = io_mkdir_p(dir, 0700);
+    if (r < 0)
+        return cli_fail("%s: %s", dir, strerror(-r));
+    for (int i = 0; i < 2; i++) {
+        uv_signal_init(loop_uv_handle(s.loop), &s.signals[i]);
+        s.signals[i].data = &s;
+        uv_signal_start(&s.signals[i], on_signal, i ? SIGINT : SIGTERM);
+    }
+    if (open_store(&s, dir) || start(&s))
+        return 1;
+    loop_run(s.loop);
+    clean_up(&s);
+    return s.exit_code;
+}
+
+static const struct option_row options[] = {
+    {"data-dir", "DIR", "state of the control plane", SAMPAN_DATA_DIR "/server"},
+    {"listen", "ADDR:PORT", "where the API is served, over TLS", "0.0.0.0:6443"},
+    {"advertise", "ADDR:PORT", "what clients and pods are told to dial; else the listening address", NULL},
+    {"store", "sqlite|memory", "where objects are kept; memory forgets at stop", "sqlite"},
+    {"feature-gates", "A=true,B=false", "Kubernetes' feature gates", NULL},
+    {"service-cidr", "CIDR", "addresses of Services", "10.96.0.0/16"},
+    {"service-ip", "IP", "address of default/kubernetes", "10.96.0.1"},
+    {"dns-ip", "IP", "address of cluster DNS", "10.96.0.10"},
+    {"node-name", "NAME", "write credentials for an agent of this name on this machine to DIR/agent", NULL},
+    {"node-address", "IP", "address of that node", NULL},
+    {NULL, NULL, NULL, NULL},
+};
+const struct command command_server = {"server", NULL, "run the control plane", options, run, 0, 0};

@@ -1,0 +1,365 @@
+/* gate/bootstrap.c - makes what a cluster is born with, and makes it again when somebody deletes it.
+ *
+ * An object that is there is left alone, so a restart writes nothing; aggregated roles are summed again when a part of
+ * them changes. Namespaces come first: the rest lives in them. */
+#include "gate/bootstrap.h"
+#include "gate/internal.h"
+
+#include "base/log.h"
+
+enum { STAGES = 2, RETRY_MS = 1000 };
+
+struct bootstrap {
+    struct gate *g;
+    struct cache_sub sub;
+    struct loop_timer again; /* after a delete or an error */
+    struct loop_task task;
+    int stage, waiting;
+    bool failed, dirty; /* dirty: something changed while a pass was under way */
+    void (*complete)(void *ctx);
+    void *ctx;
+};
+
+static void start_pass(struct bootstrap *b);
+
+static void on_written(void *ctx, struct obj *obj, const struct err *err)
+{
+    struct bootstrap *b = ctx;
+    if (err && err->reason != ERR_ALREADY_EXISTS) {
+        log_warn("bootstrap", "an object could not be made", "message=" STR_FMT, STR_ARG(err->message));
+        b->failed = true;
+    }
+    if (--b->waiting == 0)
+        loop_post(b->g->o.loop, &b->task);
+}
+
+/* ---- small builders */
+
+static struct doc *new_object(struct arena *mem, const struct resource *res, const char *name)
+{
+    struct doc *d = doc_new_object(mem);
+    doc_put_str(mem, d, "kind", str_of(res->kind));
+    doc_put_str(mem, d, "apiVersion", str_of(res->api_version));
+    doc_put_str(mem, doc_sub(mem, d, "metadata"), "name", str_of(name));
+    return d;
+}
+
+static void ensure(struct bootstrap *b, struct arena *mem, const struct resource *res, const char *ns, struct doc *d)
+{
+    struct str name = doc_str(doc_get(d, "metadata"), "name"), in = str_of(ns);
+    const struct obj *home = ns ? cache_find(b->g->o.cache, schema_stored("", "namespaces"), STR_NULL, in) : NULL;
+    if (cache_find(b->g->o.cache, res, in, name) || (ns && (!home || home->deleting)))
+        return;
+    b->waiting++;
+    write_create(b->g->o.writer, NULL, res, in, d, on_written, b);
+}
+
+static struct doc *words(struct arena *mem, const char *text)
+{
+    struct doc *list = doc_new_array(mem);
+    struct str rest = str_of(text), word;
+    while (str_next(&rest, ' ', &word))
+        doc_push(list, doc_new_str(mem, str_is(word, "-") ? STR("") : word));
+    return list;
+}
+
+static void put_words(struct arena *mem, struct doc *to, const char *key, const char *text)
+{
+    if (text)
+        doc_put(mem, to, key, words(mem, text));
+}
+
+/* ---- roles */
+
+static struct doc *own_rules(struct arena *mem, const char *role)
+{
+    struct doc *rules = doc_new_array(mem);
+    for (const struct role_rule *r = default_rules; r->role; r++) {
+        if (strcmp(r->role, role) != 0)
+            continue;
+        struct doc *d = doc_push(rules, doc_new_object(mem));
+        put_words(mem, d, "verbs", r->verbs);
+        put_words(mem, d, "apiGroups", r->groups);
+        put_words(mem, d, "resources", r->resources);
+        put_words(mem, d, "resourceNames", r->names);
+        put_words(mem, d, "nonResourceURLs", r->paths);
+    }
+    return rules;
+}
+
+#define RBAC_LABEL "rbac.authorization.k8s.io/"
+
+/* The sum of all ClusterRoles that carry the label (KEP: ClusterRole aggregation), by name. */
+static struct doc *sum_of(struct bootstrap *b, struct arena *mem, const char *label)
+{
+    struct doc *rules = doc_new_array(mem);
+    const struct resource *res = schema_stored("rbac.authorization.k8s.io", "clusterroles");
+    struct cache_iter it = cache_list(b->g->o.cache, obj_prefix(mem, res, STR_NULL), STR_NULL);
+    for (const struct obj *o; (o = cache_next(&it));) {
+        bool found = false;
+        if (!str_is(obj_label_value(o, str_fmt(mem, RBAC_LABEL "%s", label), &found), "true"))
+            continue;
+        doc_each(rule, doc_get(obj_doc(mem, o), "rules"))
+        {
+            bool known = false;
+            doc_each(have, rules) known |= doc_eq(have, rule);
+            if (!known) {
+                struct doc *copy = doc_copy(mem, rule);
+                copy->key = STR_NULL;
+                doc_push(rules, copy);
+            }
+        }
+    }
+    return rules;
+}
+
+static void mark_default(struct arena *mem, struct doc *d)
+{
+    struct doc *meta = doc_get(d, "metadata");
+    doc_put_str(mem, doc_sub(mem, meta, "labels"), "kubernetes.io/bootstrapping", STR("rbac-defaults"));
+    doc_put_str(mem, doc_sub(mem, meta, "annotations"), "rbac.authorization.kubernetes.io/autoupdate", STR("true"));
+}
+
+static void ensure_role(struct bootstrap *b, struct arena *mem, const struct default_role *r)
+{
+    const struct resource *res = schema_stored("rbac.authorization.k8s.io", r->ns ? "roles" : "clusterroles");
+    struct doc *d = new_object(mem, res, r->name);
+    mark_default(mem, d);
+    if (r->label)
+        doc_put_str(mem, doc_sub(mem, doc_get(d, "metadata"), "labels"), str_fmtz(mem, RBAC_LABEL "%s", r->label),
+                    STR("true"));
+    if (r->aggregate) {
+        struct doc *selector = doc_push(doc_sub_array(mem, doc_sub(mem, d, "aggregationRule"), "clusterRoleSelectors"),
+                                        doc_new_object(mem));
+        doc_put_str(mem, doc_sub(mem, selector, "matchLabels"), str_fmtz(mem, RBAC_LABEL "%s", r->aggregate),
+                    STR("true"));
+    }
+    doc_put(mem, d, "rules", r->aggregate ? sum_of(b, mem, r->aggregate) : own_rules(mem, r->name));
+    const struct obj *present = cache_find(b->g->o.cache, res, str_of(r->ns), str_of(r->name));
+    if (present && r->aggregate && !doc_eq(doc_get(obj_doc(mem, present), "rules"), doc_get(d, "rules"))) {
+        struct doc *patch = doc_new_object(mem);
+        doc_put(mem, patch, "rules", doc_copy(mem, doc_get(d, "rules")));
+        b->waiting++;
+        write_merge(b->g->o.writer, NULL, res, NULL, STR_NULL, str_of(r->name), patch, on_written, b);
+        return;
+    }
+    ensure(b, mem, res, r->ns, d);
+}
+
+static void ensure_binding(struct bootstrap *b, struct arena *mem, const struct default_binding *row)
+{
+    const struct resource *res =
+        schema_stored("rbac.authorization.k8s.io", row->ns ? "rolebindings" : "clusterrolebindings");
+    struct doc *d = new_object(mem, res, row->name), *subjects = doc_sub_array(mem, d, "subjects"),
+               *ref = doc_sub(mem, d, "roleRef");
+    mark_default(mem, d);
+    doc_put_str(mem, ref, "apiGroup", STR("rbac.authorization.k8s.io"));
+    doc_put_str(mem, ref, "kind", str_of(row->role_kind));
+    doc_put_str(mem, ref, "name", str_of(row->role));
+    struct str rest = str_of(row->subjects), word;
+    while (str_next(&rest, ' ', &word)) {
+        struct doc *s = doc_push(subjects, doc_new_object(mem));
+        struct str ns, name;
+        doc_put_str(mem, s, "kind", str_of(row->subject_kind));
+        if (!strcmp(row->subject_kind, "ServiceAccount") && str_cut(word, '/', &ns, &name)) {
+            doc_put_str(mem, s, "name", name);
+            doc_put_str(mem, s, "namespace", ns);
+        } else {
+            doc_put_str(mem, s, "apiGroup", STR("rbac.authorization.k8s.io"));
+            doc_put_str(mem, s, "name", word);
+        }
+    }
+    ensure(b, mem, res, row->ns, d);
+}
+
+/* ---- everything else: objects as text, with what this cluster is called filled in */
+
+struct text_row {
+    const char *group, *resource, *ns, *text;
+};
+/* $IP $CIDR $DNS $HOST $PORT are replaced. */
+static const struct text_row texts[] = {
+    {"networking.k8s.io", "servicecidrs", NULL,
+     "{\"metadata\":{\"name\":\"kubernetes\"},\"spec\":{\"cidrs\":[\"$CIDR\"]}}"},
+    {"", "services", "default",
+     "{\"metadata\":{\"name\":\"kubernetes\",\"labels\":{\"component\":\"apiserver\",\"provider\":\"kubernetes\"}},"
+     "\"spec\":{\"type\":\"ClusterIP\","
+     "\"clusterIP\":\"$IP\",\"ports\":[{\"name\":\"https\",\"port\":443,\"protocol\":\"TCP\",\"targetPort\":$PORT}]}}"},
+    {"", "endpoints", "default",
+     "{\"metadata\":{\"name\":\"kubernetes\",\"labels\":{\"endpointslice.kubernetes.io/skip-mirror\":\"true\"}},"
+     "\"subsets\":[{\"addresses\":[{\"ip\":\"$HOST\"}],\"ports\":[{\"name\":\"https\",\"port\":$PORT,\"protocol\":"
+     "\"TCP\"}]}]}"},
+    {"discovery.k8s.io", "endpointslices", "default",
+     "{\"metadata\":{\"name\":\"kubernetes\",\"labels\":{\"kubernetes.io/"
+     "service-name\":\"kubernetes\"}},\"addressType\":\"IPv4\","
+     "\"endpoints\":[{\"addresses\":[\"$HOST\"],\"conditions\":{\"ready\":true}}],\"ports\":[{\"name\":\"https\","
+     "\"port\":$PORT,\"protocol\":\"TCP\"}]}"},
+    {"", "services", "kube-system",
+     "{\"metadata\":{\"name\":\"kube-dns\",\"labels\":{\"k8s-app\":\"kube-dns\",\"kubernetes.io/"
+     "cluster-service\":\"true\",\"kubernetes.io/name\":\"CoreDNS\"}},"
+     "\"spec\":{\"clusterIP\":\"$DNS\",\"ports\":[{\"name\":\"dns\",\"port\":53,\"protocol\":\"UDP\",\"targetPort\":53}"
+     ","
+     "{\"name\":\"dns-tcp\",\"port\":53,\"protocol\":\"TCP\",\"targetPort\":53}]}}"},
+    {"scheduling.k8s.io", "priorityclasses", NULL,
+     "{\"metadata\":{\"name\":\"system-cluster-critical\"},\"value\":2000000000,\"description\":\"Used for system "
+     "critical pods that must run in the cluster, but "
+     "can be moved to another node if necessary.\"}"},
+    {"scheduling.k8s.io", "priorityclasses", NULL,
+     "{\"metadata\":{\"name\":\"system-node-critical\"},\"value\":2000001000,\"description\":\"Used for system "
+     "critical pods that must not be moved from their current "
+     "node.\"}"},
+};
+
+static const char *const namespaces[] = {"default", "kube-node-lease", "kube-public", "kube-system"};
+
+static struct str fill(struct gate *g, struct arena *mem, const char *text)
+{
+    struct str host, port;
+    ptrdiff_t colon = str_rfind(g->o.advertise, ':');
+    host = colon < 0 ? g->o.advertise : str_head(g->o.advertise, (size_t)colon);
+    port = colon < 0 ? STR("6443") : str_from(g->o.advertise, (size_t)colon + 1);
+    const struct {
+        const char *word;
+        struct str value;
+    } rows[] = {{"$IP", g->o.service_ip},
+                {"$CIDR", g->o.service_cidr},
+                {"$DNS", g->o.dns_ip},
+                {"$HOST", host},
+                {"$PORT", port}};
+    struct sb b = SB(mem);
+    while (*text) {
+        size_t i = 0, n = sizeof(rows) / sizeof(rows[0]);
+        while (i < n && strncmp(text, rows[i].word, strlen(rows[i].word)) != 0)
+            i++;
+        if (i < n) {
+            sb_add(&b, rows[i].value);
+            text += strlen(rows[i].word);
+        } else {
+            sb_addc(&b, *text++);
+        }
+    }
+    return sb_str(&b);
+}
+
+static void ensure_text(struct bootstrap *b, struct arena *mem, const struct text_row *row)
+{
+    struct err err = ERR(mem);
+    const struct resource *res = schema_stored(row->group, row->resource);
+    struct doc *d = doc_parse(mem, fill(b->g, mem, row->text), NULL, &err);
+    if (!d) {
+        log_error("bootstrap", "a built-in text is no JSON", "resource=%s", row->resource);
+        return;
+    }
+    doc_put_str(mem, d, "kind", str_of(res->kind));
+    doc_put_str(mem, d, "apiVersion", str_of(res->api_version));
+    ensure(b, mem, res, row->ns, d);
+}
+
+static void ensure_authentication_config(struct bootstrap *b, struct arena *mem)
+{
+    const struct resource *res = schema_stored("", "configmaps");
+    struct doc *d = new_object(mem, res, "extension-apiserver-authentication");
+    doc_put_str(mem, doc_sub(mem, d, "data"), "client-ca-file", b->g->ca.cert_pem);
+    ensure(b, mem, res, "kube-system", d);
+}
+
+static void run_stage(struct bootstrap *b, struct arena *mem)
+{
+    if (b->stage == 0) {
+        for (size_t i = 0; i < sizeof(namespaces) / sizeof(namespaces[0]); i++) {
+            const struct resource *res = schema_stored("", "namespaces");
+            ensure(b, mem, res, NULL, new_object(mem, res, namespaces[i]));
+        }
+        return;
+    }
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        ensure_text(b, mem, &texts[i]);
+    ensure_authentication_config(b, mem);
+    for (const struct default_role *r = default_roles; r->name; r++)
+        ensure_role(b, mem, r);
+    for (const struct default_binding *r = default_bindings; r->name; r++)
+        ensure_binding(b, mem, r);
+}
+
+static void end_pass(struct bootstrap *b)
+{
+    if (b->failed || b->dirty) {
+        loop_timer_start(&b->again, b->failed ? RETRY_MS : 0);
+        b->failed = b->dirty = false;
+        return;
+    }
+    void (*complete)(void *ctx) = b->complete;
+    b->complete = NULL;
+    if (complete)
+        complete(b->ctx);
+}
+
+/* The writes of a stage are done: on to the next. */
+static void on_task(struct loop_task *t)
+{
+    struct bootstrap *b = container_of(t, struct bootstrap, task);
+    cleanup_arena struct arena *mem = arena_new();
+    while (b->stage < STAGES && !b->waiting) {
+        run_stage(b, mem);
+        b->stage++;
+    }
+    if (!b->waiting)
+        end_pass(b);
+}
+
+static void start_pass(struct bootstrap *b)
+{
+    b->stage = 0, b->dirty = false;
+    loop_post(b->g->o.loop, &b->task);
+}
+
+static void on_again(struct loop_timer *t)
+{
+    start_pass(container_of(t, struct bootstrap, again));
+}
+
+static bool is_watched(const struct obj *o)
+{
+    return !strcmp(o->res->group, "rbac.authorization.k8s.io") || !strcmp(o->res->kind, "Namespace") ||
+           !strcmp(o->res->kind, "PriorityClass") || !strcmp(o->res->kind, "ServiceCIDR") ||
+           str_is(o->name, "kubernetes") || str_is(o->name, "kube-dns") ||
+           str_is(o->name, "extension-apiserver-authentication");
+}
+
+static void on_event(struct cache_sub *sub, struct cache_event *ev)
+{
+    struct bootstrap *b = container_of(sub, struct bootstrap, sub);
+    bool is_part = !strcmp(ev->obj->res->kind, "ClusterRole");
+    if (!(ev->type == CACHE_DELETED && is_watched(ev->obj)) && !is_part)
+        return;
+    if (b->waiting || b->stage < STAGES)
+        b->dirty = true;
+    else
+        loop_timer_start(&b->again, 0);
+}
+
+void gate_bootstrap_start(struct gate *g, void (*complete)(void *ctx), void *ctx)
+{
+    struct bootstrap *b = calloc(1, sizeof(*b));
+    if (!b)
+        abort(); /* at start */
+    b->g = g, b->complete = complete, b->ctx = ctx;
+    g->bootstrap = b;
+    loop_timer_init(g->o.loop, &b->again, on_again);
+    loop_task_init(&b->task, on_task);
+    list_init(&b->sub.link);
+    b->sub.prefix = STR(""), b->sub.on_event = on_event;
+    cache_subscribe(g->o.cache, &b->sub, 0, NULL);
+    start_pass(b);
+}
+
+struct bootstrap *bootstrap_free(struct bootstrap *b)
+{
+    if (!b)
+        return NULL;
+    cache_unsubscribe(b->g->o.cache, &b->sub);
+    loop_timer_stop(&b->again);
+    loop_task_cancel(&b->task);
+    free(b);
+    return NULL;
+}

@@ -1,0 +1,284 @@
+/* gate/pki.c - keys and certificates over OpenSSL 3. */
+#include "gate/pki.h"
+
+#include <arpa/inet.h>
+#include <openssl/bio.h>
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/x509v3.h>
+
+static void key_cleanup(EVP_PKEY **k)
+{
+    EVP_PKEY_free(*k);
+}
+static void x509_cleanup(X509 **x)
+{
+    X509_free(*x);
+}
+#define cleanup_key  __attribute__((cleanup(key_cleanup)))
+#define cleanup_x509 __attribute__((cleanup(x509_cleanup)))
+
+static struct str bio_text(struct arena *mem, BIO *b)
+{
+    char *p;
+    long n = BIO_get_mem_data(b, &p);
+    struct str s = str_dup(mem, str_mem(p, (size_t)n));
+    BIO_free(b);
+    return s;
+}
+
+static struct str key_text(struct arena *mem, EVP_PKEY *k)
+{
+    BIO *b = BIO_new(BIO_s_mem());
+    PEM_write_bio_PrivateKey(b, k, NULL, NULL, 0, NULL, NULL);
+    return bio_text(mem, b);
+}
+
+static struct str cert_text(struct arena *mem, X509 *x)
+{
+    BIO *b = BIO_new(BIO_s_mem());
+    PEM_write_bio_X509(b, x);
+    return bio_text(mem, b);
+}
+
+static EVP_PKEY *read_key(struct str pem)
+{
+    BIO *b = BIO_new_mem_buf(pem.ptr, (int)pem.len);
+    EVP_PKEY *k = PEM_read_bio_PrivateKey(b, NULL, NULL, NULL);
+    BIO_free(b);
+    return k;
+}
+
+static X509 *read_cert(struct str pem)
+{
+    BIO *b = BIO_new_mem_buf(pem.ptr, (int)pem.len);
+    X509 *x = PEM_read_bio_X509(b, NULL, NULL, NULL);
+    BIO_free(b);
+    return x;
+}
+
+static bool add_extension(X509 *x, X509 *issuer, int nid, const char *value)
+{
+    X509V3_CTX ctx;
+    X509V3_set_ctx(&ctx, issuer, x, NULL, NULL, 0);
+    X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
+    bool ok = e && X509_add_ext(x, e, -1);
+    X509_EXTENSION_free(e);
+    return ok;
+}
+
+static bool set_frame(X509 *x, int64_t now_s, int64_t lifetime_s)
+{
+    uint8_t serial[16];
+    if (RAND_bytes(serial, sizeof(serial)) != 1)
+        return false;
+    serial[0] &= 0x7f;
+    BIGNUM *n = BN_bin2bn(serial, sizeof(serial), NULL);
+    bool ok = n && BN_to_ASN1_INTEGER(n, X509_get_serialNumber(x)) && X509_set_version(x, 2) &&
+              ASN1_TIME_set(X509_getm_notBefore(x), (time_t)(now_s - PKI_BACKDATE_S)) &&
+              ASN1_TIME_set(X509_getm_notAfter(x), (time_t)(now_s + lifetime_s));
+    BN_free(n);
+    return ok;
+}
+
+static bool add_name(X509_NAME *n, const char *field, struct str value)
+{
+    return X509_NAME_add_entry_by_txt(n, field, MBSTRING_UTF8, (const unsigned char *)value.ptr, (int)value.len, -1,
+                                      0) == 1;
+}
+
+int pki_new_ca(struct arena *mem, struct str common_name, int64_t now_s, struct pki_pair *ret, const char **ret_why)
+{
+    cleanup_key EVP_PKEY *key = EVP_EC_gen("P-256");
+    cleanup_x509 X509 *x = X509_new();
+    *ret_why = "making the cluster CA";
+    if (!key || !x || !set_frame(x, now_s, (int64_t)PKI_CA_DAYS * 86400) ||
+        !add_name(X509_get_subject_name(x), "CN", common_name) || !X509_set_issuer_name(x, X509_get_subject_name(x)) ||
+        !X509_set_pubkey(x, key) || !add_extension(x, x, NID_basic_constraints, "critical,CA:TRUE") ||
+        !add_extension(x, x, NID_key_usage, "critical,digitalSignature,keyEncipherment,keyCertSign") ||
+        !add_extension(x, x, NID_subject_key_identifier, "hash") || !X509_sign(x, key, EVP_sha256()))
+        return -1;
+    ret->cert_pem = cert_text(mem, x), ret->key_pem = key_text(mem, key);
+    return 0;
+}
+
+static const char *usage_text(int usage)
+{
+    return usage == PKI_CLIENT ? "clientAuth" : usage == PKI_SERVER ? "serverAuth" : "clientAuth,serverAuth";
+}
+
+static bool is_ip(struct arena *mem, struct str s)
+{
+    uint8_t a[16];
+    char *z = str_z(mem, s);
+    return inet_pton(AF_INET, z, a) == 1 || inet_pton(AF_INET6, z, a) == 1;
+}
+
+static char *alt_names(struct arena *mem, const struct pki_request *req)
+{
+    struct sb b = SB(mem);
+    for (int i = 0; i < req->name_count; i++)
+        sb_addf(&b, "%s%s:" STR_FMT, i ? "," : "", is_ip(mem, req->names[i]) ? "IP" : "DNS", STR_ARG(req->names[i]));
+    return sb_z(&b);
+}
+
+/* What every leaf has: frame, issuer, usages; then the CA's signature. */
+static bool sign_leaf(X509 *x, X509 *ca, EVP_PKEY *ca_key, int usage, int64_t now_s, int64_t lifetime_s)
+{
+    return set_frame(x, now_s, lifetime_s) && X509_set_issuer_name(x, X509_get_subject_name(ca)) &&
+           add_extension(x, ca, NID_basic_constraints, "critical,CA:FALSE") &&
+           add_extension(x, ca, NID_key_usage, "critical,digitalSignature,keyEncipherment") &&
+           add_extension(x, ca, NID_ext_key_usage, usage_text(usage)) &&
+           add_extension(x, ca, NID_authority_key_identifier, "keyid") && X509_sign(x, ca_key, EVP_sha256()) > 0;
+}
+
+int pki_issue(struct arena *mem, const struct pki_pair *ca, const struct pki_request *req, int64_t now_s,
+              struct pki_pair *ret, const char **ret_why)
+{
+    cleanup_key EVP_PKEY *key = EVP_EC_gen("P-256"), *ca_key = read_key(ca->key_pem);
+    cleanup_x509 X509 *x = X509_new(), *ca_cert = read_cert(ca->cert_pem);
+    *ret_why = "issuing a certificate";
+    if (!key || !ca_key || !x || !ca_cert || !X509_set_pubkey(x, key))
+        return -1;
+    for (int i = 0; i < req->organization_count; i++)
+        if (!add_name(X509_get_subject_name(x), "O", req->organizations[i]))
+            return -1;
+    if (!add_name(X509_get_subject_name(x), "CN", req->common_name) ||
+        (req->name_count && !add_extension(x, ca_cert, NID_subject_alt_name, alt_names(mem, req))) ||
+        !sign_leaf(x, ca_cert, ca_key, req->usage, now_s,
+                   req->lifetime_s ? req->lifetime_s : (int64_t)PKI_LEAF_DAYS * 86400))
+        return -1;
+    ret->cert_pem = cert_text(mem, x), ret->key_pem = key_text(mem, key);
+    return 0;
+}
+
+static bool copy_alt_names(X509_REQ *csr, X509 *x)
+{
+    STACK_OF(X509_EXTENSION) *list = X509_REQ_get_extensions(csr);
+    bool ok = true;
+    for (int i = 0; list && i < sk_X509_EXTENSION_num(list); i++) {
+        X509_EXTENSION *e = sk_X509_EXTENSION_value(list, i);
+        if (OBJ_obj2nid(X509_EXTENSION_get_object(e)) == NID_subject_alt_name)
+            ok &= X509_add_ext(x, e, -1) == 1;
+    }
+    sk_X509_EXTENSION_pop_free(list, X509_EXTENSION_free);
+    return ok;
+}
+
+int pki_sign_csr(struct arena *mem, const struct pki_pair *ca, struct str csr_pem, int usage, int64_t lifetime_s,
+                 int64_t now_s, struct str *ret_cert_pem, const char **ret_why)
+{
+    BIO *b = BIO_new_mem_buf(csr_pem.ptr, (int)csr_pem.len);
+    X509_REQ *csr = PEM_read_bio_X509_REQ(b, NULL, NULL, NULL);
+    BIO_free(b);
+    *ret_why = "PEM block type must be CERTIFICATE REQUEST";
+    if (!csr)
+        return -1;
+    cleanup_key EVP_PKEY *ca_key = read_key(ca->key_pem);
+    cleanup_x509 X509 *x = X509_new(), *ca_cert = read_cert(ca->cert_pem);
+    EVP_PKEY *key = X509_REQ_get0_pubkey(csr);
+    *ret_why = "the certificate request's signature is not valid";
+    bool ok = key && X509_REQ_verify(csr, key) == 1;
+    ok = ok && ca_key && ca_cert && X509_set_pubkey(x, key) &&
+         X509_set_subject_name(x, X509_REQ_get_subject_name(csr)) && copy_alt_names(csr, x) &&
+         sign_leaf(x, ca_cert, ca_key, usage, now_s, lifetime_s);
+    if (ok)
+        *ret_cert_pem = cert_text(mem, x);
+    X509_REQ_free(csr);
+    return ok ? 0 : -1;
+}
+
+struct str pki_new_key(struct arena *mem)
+{
+    cleanup_key EVP_PKEY *key = EVP_EC_gen("P-256");
+    return key ? key_text(mem, key) : STR_NULL;
+}
+
+int64_t pki_not_after_s(struct str cert_pem)
+{
+    cleanup_x509 X509 *x = read_cert(cert_pem);
+    struct tm tm;
+    return x && ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+}
+
+int pki_sign_es256(struct arena *mem, struct str key_pem, struct str bytes, struct str *ret_signature)
+{
+    cleanup_key EVP_PKEY *key = read_key(key_pem);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    uint8_t der[128], *raw = arena_alloc(mem, 64);
+    size_t der_len = sizeof(der);
+    bool ok = key && EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key) == 1 &&
+              EVP_DigestSign(ctx, der, &der_len, (const uint8_t *)bytes.ptr, bytes.len) == 1;
+    EVP_MD_CTX_free(ctx);
+    const uint8_t *p = der;
+    ECDSA_SIG *sig = ok ? d2i_ECDSA_SIG(NULL, &p, (long)der_len) : NULL;
+    ok = sig && BN_bn2binpad(ECDSA_SIG_get0_r(sig), raw, 32) == 32 &&
+         BN_bn2binpad(ECDSA_SIG_get0_s(sig), raw + 32, 32) == 32;
+    ECDSA_SIG_free(sig);
+    if (ok)
+        *ret_signature = str_mem((const char *)raw, 64);
+    return ok ? 0 : -1;
+}
+
+struct pki_public {
+    EVP_PKEY *key;
+};
+
+struct pki_public *pki_public_of(struct str private_key_pem)
+{
+    EVP_PKEY *key = read_key(private_key_pem);
+    struct pki_public *k = key ? calloc(1, sizeof(*k)) : NULL;
+    if (k)
+        k->key = key;
+    else
+        EVP_PKEY_free(key);
+    return k;
+}
+
+struct pki_public *pki_public_free(struct pki_public *k)
+{
+    if (k)
+        EVP_PKEY_free(k->key);
+    free(k);
+    return NULL;
+}
+
+bool pki_verify_es256(const struct pki_public *k, struct str bytes, struct str signature)
+{
+    if (signature.len != 64)
+        return false;
+    ECDSA_SIG *sig = ECDSA_SIG_new();
+    BIGNUM *r = BN_bin2bn((const uint8_t *)signature.ptr, 32, NULL),
+           *s = BN_bin2bn((const uint8_t *)signature.ptr + 32, 32, NULL);
+    ECDSA_SIG_set0(sig, r, s);
+    uint8_t *der = NULL;
+    int der_len = i2d_ECDSA_SIG(sig, &der);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool ok = der_len > 0 && EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, k->key) == 1 &&
+              EVP_DigestVerify(ctx, der, (size_t)der_len, (const uint8_t *)bytes.ptr, bytes.len) == 1;
+    EVP_MD_CTX_free(ctx);
+    OPENSSL_free(der);
+    ECDSA_SIG_free(sig);
+    return ok;
+}
+
+void pki_public_xy(const struct pki_public *k, uint8_t x[32], uint8_t y[32])
+{
+    BIGNUM *bx = NULL, *by = NULL;
+    memset(x, 0, 32), memset(y, 0, 32);
+    if (EVP_PKEY_get_bn_param(k->key, OSSL_PKEY_PARAM_EC_PUB_X, &bx) == 1)
+        BN_bn2binpad(bx, x, 32);
+    if (EVP_PKEY_get_bn_param(k->key, OSSL_PKEY_PARAM_EC_PUB_Y, &by) == 1)
+        BN_bn2binpad(by, y, 32);
+    BN_free(bx), BN_free(by);
+}
+
+struct str pki_sha256(struct arena *mem, struct str bytes)
+{
+    uint8_t *out = arena_alloc(mem, 32);
+    EVP_Digest(bytes.ptr, bytes.len, out, NULL, EVP_sha256(), NULL);
+    return str_mem((const char *)out, 32);
+}
