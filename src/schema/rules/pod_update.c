@@ -1,0 +1,443 @@
+/* schema/rules/pod_update.c - pods as they change: what an update, a status, the ephemeral containers and a resize may
+ * do. */
+#include "schema/rules/kinds.h"
+#include "schema/rules/rules.h"
+
+static const struct fpath spec_at = {.name = "spec"}, status_at = {.name = "status"};
+
+static void check_common(struct rule_ctx *c, const struct doc *pod)
+{
+    const struct doc *meta = doc_get(pod, "metadata"), *spec = doc_get(pod, "spec");
+    check_pod_annotations(c, AT_META(NULL, "annotations"), doc_get(meta, "annotations"), spec);
+    check_pod_spec(c, &spec_at, spec, meta, /* is_pod= */ true);
+    if (!doc_str(spec, "serviceAccountName").len)
+        rule_each(v, doc_get(spec, "volumes"))
+            rule_each(s, doc_get(doc_get(v, "projected"), "sources")) if (rule_has(s, "serviceAccountToken"))
+                rule_forbidden(c,
+                               AT(AT_INDEX(AT(AT(AT_INDEX(AT(&spec_at, "volumes"), v_i), "projected"), "sources"), s_i),
+                                  "serviceAccountToken"),
+                               "must not be specified when serviceAccountName is not set");
+    check_images_of_pod(c, &spec_at, spec);
+}
+
+static void check_create(struct rule_ctx *c, const struct doc *pod)
+{
+    const struct doc *spec = doc_get(pod, "spec");
+    check_common(c, pod);
+    if (doc_len(doc_get(spec, "ephemeralContainers")))
+        rule_forbidden(c, AT(&spec_at, "ephemeralContainers"), "cannot be set on create");
+    if (doc_str(spec, "nodeName").len && doc_len(doc_get(spec, "schedulingGates")))
+        rule_forbidden(c, AT(&spec_at, "nodeName"), "cannot be set until all schedulingGates have been cleared");
+}
+
+/* AppArmor and mirror annotations are of the kubelet's making: fixed. */
+static void check_annotation_changes(struct rule_ctx *c, const struct doc *value, const struct doc *old)
+{
+    const struct fpath *at = AT_META(NULL, "annotations");
+    const struct str apparmor = STR("container.apparmor.security.beta.kubernetes.io/"),
+                     mirror = STR("kubernetes.io/config.mirror");
+    doc_each(a, old)
+    {
+        const struct doc *now = doc_get_str(value, a->key);
+        if (now && str_eq(doc_string(now), doc_string(a)))
+            continue;
+        if (str_starts(a->key, apparmor))
+            rule_forbidden(c, AT_KEY(at, a->key), "may not remove or update AppArmor annotations");
+        if (str_eq(a->key, mirror))
+            rule_forbidden(c, AT_KEY(at, a->key), "may not remove or update mirror pod annotation");
+    }
+    doc_each(a, value)
+    {
+        if (doc_get_str(old, a->key))
+            continue;
+        if (str_starts(a->key, apparmor))
+            rule_forbidden(c, AT_KEY(at, a->key), "may not add AppArmor annotations");
+        if (str_eq(a->key, mirror))
+            rule_forbidden(c, AT_KEY(at, a->key), "may not add mirror pod annotation");
+    }
+}
+
+static bool check_same_count(struct rule_ctx *c, const struct doc *spec, const struct doc *old, const char *list)
+{
+    if (doc_len(doc_get(spec, list)) == doc_len(doc_get(old, list)))
+        return true;
+    rule_forbidden(c, AT(&spec_at, list), "pod updates may not add or remove containers");
+    return false;
+}
+
+/* From nothing to a deadline, or to an earlier one. false: nothing more is worth saying. */
+static bool check_deadline(struct rule_ctx *c, const struct doc *spec, const struct doc *old)
+{
+    const struct fpath *at = AT(&spec_at, "activeDeadlineSeconds");
+    const struct doc *now = doc_get(spec, "activeDeadlineSeconds"), *before = doc_get(old, "activeDeadlineSeconds");
+    if (doc_is(now, DOC_INT)) {
+        if (!check_range(c, at, now->i, 0, INT32_MAX))
+            return false;
+        if (doc_is(before, DOC_INT) && before->i < now->i) {
+            rule_invalid_int(c, at, now->i, "must be less than or equal to previous value");
+            return false;
+        }
+    } else if (doc_is(before, DOC_INT))
+        rule_invalid_doc(c, at, NULL, "must not update from a positive integer to nil value");
+    return true;
+}
+
+static bool same_toleration(struct rule_ctx *c, const struct doc *a, const struct doc *b)
+{
+    struct doc *x = doc_copy(c->mem, a), *y = doc_copy(c->mem, b);
+    doc_del(x, "tolerationSeconds");
+    doc_del(y, "tolerationSeconds");
+    return rule_equal(x, y);
+}
+
+static void check_toleration_changes(struct rule_ctx *c, const struct doc *value, const struct doc *old)
+{
+    const struct fpath *at = AT(&spec_at, "tolerations");
+    doc_each(before, old)
+    {
+        bool found = false;
+        doc_each(now, value) found = found || same_toleration(c, before, now);
+        if (!found) {
+            rule_forbidden(c, at, "existing toleration can not be modified except its tolerationSeconds");
+            return;
+        }
+    }
+    check_tolerations(c, at, value);
+}
+
+static void check_gate_changes(struct rule_ctx *c, const struct doc *value, const struct doc *old)
+{
+    const struct fpath *at = AT(&spec_at, "schedulingGates");
+    rule_each(g, value)
+    {
+        bool known = false;
+        doc_each(o, old) known = known || str_eq(doc_str(o, "name"), doc_str(g, "name"));
+        if (!known)
+            rule_forbidden(c, AT(AT_INDEX(at, g_i), "name"),
+                           "only deletion is allowed, but found new scheduling gate '" STR_FMT "'",
+                           STR_ARG(doc_str(g, "name")));
+    }
+}
+
+/* ---- the munging: what may change is put back, then both must be equal */
+static void put_back(struct arena *mem, struct doc *spec, const struct doc *old, const char *name)
+{
+    const struct doc *before = doc_get(old, name);
+    if (before)
+        doc_put(mem, spec, name, doc_copy(mem, before));
+    else
+        doc_del(spec, name);
+}
+
+static void put_back_images(struct arena *mem, struct doc *spec, const struct doc *old, const char *list)
+{
+    struct doc *now = doc_first(doc_get(spec, list));
+    for (const struct doc *before = doc_first(doc_get(old, list)); now && before;
+         now = now->next, before = before->next)
+        put_back(mem, now, before, "image");
+}
+
+static bool only_adds(const struct doc *now, const struct doc *old, const char *list)
+{
+    const struct doc *x = doc_first(doc_get(now, list));
+    for (const struct doc *y = doc_first(doc_get(old, list)); y; y = y->next, x = x->next)
+        if (!x || !rule_equal(x, y))
+            return false;
+    return true;
+}
+
+static bool term_only_adds(const struct doc *now, const struct doc *old)
+{
+    bool empty = !doc_len(doc_get(old, "matchExpressions")) && !doc_len(doc_get(old, "matchFields"));
+    if (empty && (doc_len(doc_get(now, "matchExpressions")) || doc_len(doc_get(now, "matchFields"))))
+        return false;
+    return only_adds(now, old, "matchExpressions") && only_adds(now, old, "matchFields");
+}
+
+static void check_gated_affinity(struct rule_ctx *c, const struct doc *value, const struct doc *old)
+{
+    static const char required[] = "requiredDuringSchedulingIgnoredDuringExecution";
+    const struct fpath *at = AT(AT(AT(AT(&spec_at, "affinity"), "nodeAffinity"), required), "nodeSelectorTerms");
+    const struct doc *now = doc_get(doc_get(value, required), "nodeSelectorTerms"),
+                     *before = doc_get(doc_get(old, required), "nodeSelectorTerms");
+    if (!doc_len(before))
+        return;
+    if (doc_len(now) != doc_len(before)) {
+        rule_invalid_doc(c, at, now, "no additions/deletions to non-empty NodeSelectorTerms list are allowed");
+        return;
+    }
+    const struct doc *y = doc_first(before);
+    rule_each(x, now)
+    {
+        if (!term_only_adds(x, y))
+            rule_invalid_doc(c, AT_INDEX(at, x_i), x, "only additions are allowed (no mutations or deletions)");
+        y = y->next;
+    }
+}
+
+/* While a gate holds a pod, its node selector and node affinity may still grow. */
+static void munge_gated(struct rule_ctx *c, struct doc *spec, const struct doc *old)
+{
+    const struct doc *now = doc_get(spec, "nodeSelector"), *before = doc_get(old, "nodeSelector");
+    doc_each(pair, before)
+    {
+        const struct doc *v = doc_get_str(now, pair->key);
+        if (v && str_eq(doc_string(v), doc_string(pair)))
+            continue;
+        rule_invalid_doc(c, AT(&spec_at, "nodeSelector"), now,
+                         "only additions to spec.nodeSelector are allowed (no mutations or deletions)");
+        break;
+    }
+    put_back(c->mem, spec, old, "nodeSelector");
+    const struct doc *old_na = doc_get(doc_get(old, "affinity"), "nodeAffinity"),
+                     *na = doc_get(doc_get(spec, "affinity"), "nodeAffinity");
+    if (rule_equal(na, old_na))
+        return;
+    check_gated_affinity(c, na, old_na);
+    put_back(c->mem, doc_sub(c->mem, spec, "affinity"), doc_get(old, "affinity"), "nodeAffinity");
+}
+
+static void check_rest_is_equal(struct rule_ctx *c, const struct doc *spec, const struct doc *old)
+{
+    static const char *const free_fields[] = {"activeDeadlineSeconds", "schedulingGates", "tolerations", NULL};
+    if (rule_equal(spec, old))
+        return;
+    struct doc *munged = doc_copy(c->mem, spec);
+    put_back_images(c->mem, munged, old, "containers");
+    put_back_images(c->mem, munged, old, "initContainers");
+    for (const char *const *f = free_fields; *f; f++)
+        put_back(c->mem, munged, old, *f);
+    if (doc_int(old, "terminationGracePeriodSeconds", 0) < 0 &&
+        doc_int(munged, "terminationGracePeriodSeconds", 0) == 1)
+        put_back(c->mem, munged, old, "terminationGracePeriodSeconds");
+    if (doc_len(doc_get(old, "schedulingGates")))
+        munge_gated(c, munged, old);
+    if (!rule_equal(munged, old))
+        rule_forbidden(
+            c, &spec_at,
+            "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
+            "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+            "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\n" STR_FMT,
+            STR_ARG(rule_diff(c->mem, old, munged)));
+}
+
+static void check_update(struct rule_ctx *c, const struct doc *pod, const struct doc *old_pod)
+{
+    const struct doc *spec = doc_get(pod, "spec"), *old = doc_get(old_pod, "spec");
+    check_common(c, pod);
+    check_annotation_changes(c, doc_get(doc_get(pod, "metadata"), "annotations"),
+                             doc_get(doc_get(old_pod, "metadata"), "annotations"));
+    if (!check_same_count(c, spec, old, "containers") || !check_same_count(c, spec, old, "initContainers") ||
+        !check_deadline(c, spec, old))
+        return;
+    check_toleration_changes(c, doc_get(spec, "tolerations"), doc_get(old, "tolerations"));
+    check_gate_changes(c, doc_get(spec, "schedulingGates"), doc_get(old, "schedulingGates"));
+    check_rest_is_equal(c, spec, old);
+}
+
+static void check_ephemeral_update(struct rule_ctx *c, const struct doc *pod, const struct doc *old_pod)
+{
+    const struct fpath *at = AT(&spec_at, "ephemeralContainers");
+    check_common(c, pod);
+    if (doc_get(doc_get(doc_get(old_pod, "metadata"), "annotations"), "kubernetes.io/config.mirror"))
+        rule_forbidden(c, &(const struct fpath){.name = ""}, "static pods do not support ephemeral containers");
+    doc_each(before, doc_get(doc_get(old_pod, "spec"), "ephemeralContainers"))
+    {
+        const struct doc *now = NULL;
+        struct str name = doc_str(before, "name"), quoted = str_quote(c->mem, name);
+        doc_each(ctr, doc_get(doc_get(pod, "spec"), "ephemeralContainers")) if (str_eq(doc_str(ctr, "name"), name))
+            now = ctr;
+        if (!now)
+            rule_forbidden(c, at, "existing ephemeral containers " STR_FMT " may not be removed\n", STR_ARG(quoted));
+        else if (!rule_equal(now, before))
+            rule_forbidden(c, at, "existing ephemeral containers " STR_FMT " may not be changed\n" STR_FMT,
+                           STR_ARG(quoted), STR_ARG(rule_diff(c->mem, before, now)));
+    }
+}
+
+/* ---- resize: cpu and memory of containers, of nothing else */
+static bool lost_amount(const struct doc *now, const struct doc *before)
+{
+    doc_each(r, before) if (!doc_get_str(now, r->key)) return true;
+    return false;
+}
+
+static void check_resized(struct rule_ctx *c, const struct fpath *at, const struct doc *ctr, const struct doc *old)
+{
+    const struct doc *now = doc_get(ctr, "resources"), *before = doc_get(old, "resources");
+    if (lost_amount(doc_get(now, "requests"), doc_get(before, "requests")))
+        rule_forbidden(c, AT(at, "requests"), "resource requests cannot be removed");
+    if (lost_amount(doc_get(now, "limits"), doc_get(before, "limits")))
+        rule_forbidden(c, AT(at, "limits"), "resource limits cannot be removed");
+}
+
+static void munge_amounts(struct arena *mem, struct doc *ctr, const struct doc *old)
+{
+    static const char *const lists[] = {"limits", "requests", NULL};
+    for (const char *const *l = lists; *l; l++) {
+        struct doc *now = doc_sub(mem, doc_sub(mem, ctr, "resources"), *l);
+        const struct doc *before = doc_get(doc_get(old, "resources"), *l);
+        put_back(mem, now, before, "cpu");
+        put_back(mem, now, before, "memory");
+    }
+}
+
+static void check_resize_list(struct rule_ctx *c, struct doc *munged, const struct doc *old, const char *list,
+                              bool init)
+{
+    struct doc *ctr = doc_first(doc_get(munged, list));
+    rule_each(before, doc_get(old, list))
+    {
+        bool may = !init || str_is(doc_str(before, "restartPolicy"), "Always");
+        const char *what = !init ? "only cpu and memory resources are mutable"
+                           : may ? "only cpu and memory resources for sidecar containers are mutable"
+                                 : "resources for non-sidecar init containers are immutable";
+        if (!ctr)
+            return;
+        if (may) {
+            check_resized(c, AT(AT_INDEX(AT(&spec_at, list), before_i), "resources"), ctr, before);
+            munge_amounts(c->mem, ctr, before);
+        }
+        if (!rule_equal(ctr, before))
+            rule_forbidden(c, &spec_at, "%s", what);
+        ctr = ctr->next;
+    }
+}
+
+/* Guaranteed, Burstable, BestEffort by the rules of the kubelet. */
+static int qos_class(const struct doc *spec)
+{
+    static const char *const names[] = {"cpu", "memory"}, *const lists[] = {"containers", "initContainers"};
+    bool any = false, guaranteed = true;
+    for (int l = 0; l < 2; l++)
+        doc_each(ctr, doc_get(spec, lists[l])) for (int r = 0; r < 2; r++)
+        {
+            const struct doc *res = doc_get(ctr, "resources");
+            struct quantity limit = quantity_of_str(doc_str(doc_get(res, "limits"), names[r]));
+            struct quantity request = quantity_of_str(doc_str(doc_get(res, "requests"), names[r]));
+            any |= quantity_sign(limit) > 0 || quantity_sign(request) > 0;
+            guaranteed &=
+                quantity_sign(limit) > 0 && (quantity_sign(request) == 0 || quantity_cmp(limit, request) == 0);
+        }
+    return !any ? 2 : guaranteed ? 0 : 1;
+}
+
+static void check_resize(struct rule_ctx *c, const struct doc *pod, const struct doc *old_pod)
+{
+    const struct doc *spec = doc_get(pod, "spec"), *old = doc_get(old_pod, "spec");
+    const struct fpath whole = {.name = ""};
+    check_common(c, pod);
+    if (doc_get(doc_get(doc_get(old_pod, "metadata"), "annotations"), "kubernetes.io/config.mirror"))
+        rule_forbidden(c, &whole, "static pods cannot be resized");
+    if (str_is(doc_str(doc_get(old, "os"), "name"), "windows"))
+        rule_forbidden(c, &whole, "windows pods cannot be resized");
+    if (qos_class(spec) != qos_class(old))
+        rule_invalid(c, &spec_at, doc_str(doc_get(pod, "status"), "qosClass"),
+                     "Pod QOS Class may not change as a result of resizing");
+    struct doc *munged = doc_copy(c->mem, spec);
+    check_resize_list(c, munged, old, "initContainers", /* init= */ true);
+    check_resize_list(c, munged, old, "containers", /* init= */ false);
+    if (!c->err->cause_count && !rule_equal(munged, old))
+        rule_forbidden(c, &spec_at, "only cpu and memory resources are mutable");
+}
+
+void validate_binding(struct rule_ctx *c, const struct doc *binding, const struct doc *old, const struct fpath *at)
+{
+    const struct doc *target = doc_get(binding, "target");
+    struct str kind = doc_str(target, "kind");
+    if (kind.len && !str_is(kind, "Node"))
+        rule_unsupported(c, AT(AT(at, "target"), "kind"), kind, "Node", "<empty>");
+    if (!doc_str(target, "name").len)
+        rule_required(c, AT(AT(at, "target"), "name"), NULL);
+}
+
+void validate_pod(struct rule_ctx *c, const struct doc *pod, const struct doc *old, const struct fpath *at)
+{
+    struct str sub = c->sub ? str_of(c->sub->name) : STR("");
+    if (str_is(sub, "binding"))
+        validate_binding(c, pod, old, at);
+    else if (!old)
+        check_create(c, pod);
+    else if (str_is(sub, "ephemeralcontainers"))
+        check_ephemeral_update(c, pod, old);
+    else if (str_is(sub, "resize"))
+        check_resize(c, pod, old);
+    else
+        check_update(c, pod, old);
+}
+
+/* ---- status */
+static bool is_sidecar(const struct doc *spec, struct str name)
+{
+    doc_each(ctr, doc_get(spec, "initContainers")) if (str_eq(doc_str(ctr, "name"), name)) return str_is(
+        doc_str(ctr, "restartPolicy"), "Always");
+    return false;
+}
+
+/* What has ended for good may not run again. spec is NULL for containers that never restart. */
+static void check_transitions(struct rule_ctx *c, const char *list, const struct doc *status, const struct doc *old,
+                              const struct doc *spec)
+{
+    struct str policy = spec ? doc_str(spec, "restartPolicy") : STR("Never");
+    if (str_is(policy, "Always"))
+        return;
+    rule_each(before, doc_get(old, list))
+    {
+        const struct doc *ended = doc_get(doc_get(before, "state"), "terminated");
+        struct str name = doc_str(before, "name");
+        if (!doc_is(ended, DOC_OBJECT) || (doc_int(ended, "exitCode", 0) && str_is(policy, "OnFailure")) ||
+            (spec && is_sidecar(spec, name)))
+            continue;
+        doc_each(now, doc_get(status, list)) if (str_eq(doc_str(now, "name"), name) &&
+                                                 !rule_has(doc_get(now, "state"), "terminated"))
+            rule_forbidden(c, AT(AT_INDEX(AT(&status_at, list), before_i), "state"),
+                           "may not be transitioned to non-terminated state");
+    }
+}
+
+static void check_status_ips(struct rule_ctx *c, const char *list, const struct doc *ips)
+{
+    const struct fpath *at = AT(&status_at, list);
+    cleanup_set struct rule_set seen = {0};
+    int families[7] = {0};
+    bool bad = false;
+    rule_each(ip, ips) bad |= !check_ip(c, AT_INDEX(at, ip_i), doc_str(ip, "ip"));
+    if (doc_len(ips) < 2 || bad)
+        return;
+    doc_each(ip, ips) families[ip_family(c->mem, doc_str(ip, "ip"))]++;
+    if (doc_len(ips) > 2 || families[4] != 1)
+        rule_invalid_doc(c, at, ips, "may specify no more than one IP for each IP family");
+    rule_each(ip, ips) if (!rule_set_add(&seen, doc_str(ip, "ip")))
+        err_cause_raw(c->err, CAUSE_DUPLICATE, AT_INDEX(at, ip_i), rule_json(c, ip), NULL);
+}
+
+static void check_conditions_of_pod(struct rule_ctx *c, const struct doc *conditions)
+{
+    const struct fpath *at = AT_META(NULL, "conditions"); /* as Kubernetes has it */
+    rule_each(cond, conditions) check_name(c, AT(AT_INDEX(at, cond_i), "Type"), doc_str(cond, "type"), name_qualified);
+}
+
+void validate_pod_status(struct rule_ctx *c, const struct doc *pod, const struct doc *old_pod, const struct fpath *at)
+{
+    const struct doc *status = doc_get(pod, "status"), *old = doc_get(old_pod, "status"),
+                     *spec = doc_get(old_pod, "spec");
+    struct str nominated = doc_str(status, "nominatedNodeName"), qos = doc_str(status, "qosClass");
+    const struct doc *host_ips = doc_get(status, "hostIPs");
+    check_annotation_changes(c, doc_get(doc_get(pod, "metadata"), "annotations"),
+                             doc_get(doc_get(old_pod, "metadata"), "annotations"));
+    check_conditions_of_pod(c, doc_get(status, "conditions"));
+    if (!str_eq(doc_str(doc_get(pod, "spec"), "nodeName"), doc_str(spec, "nodeName")))
+        rule_forbidden(c, AT(&status_at, "nodeName"), "may not be changed directly");
+    if (nominated.len && !str_eq(nominated, doc_str(old, "nominatedNodeName")))
+        check_name(c, AT(&status_at, "nominatedNodeName"), nominated, name_dns1123_subdomain);
+    if (!str_eq(qos, doc_str(old, "qosClass")))
+        rule_invalid(c, AT(&status_at, "qosClass"), qos, "field is immutable");
+    check_transitions(c, "containerStatuses", status, old, spec);
+    check_transitions(c, "initContainerStatuses", status, old, spec);
+    check_transitions(c, "ephemeralContainerStatuses", status, old, NULL);
+    check_status_ips(c, "podIPs", doc_get(status, "podIPs"));
+    if (doc_len(host_ips) && !str_eq(doc_str(status, "hostIP"), doc_str(doc_first(host_ips), "ip")))
+        rule_invalid(c, AT(AT_INDEX(AT(&status_at, "hostIPs"), 0), "ip"), doc_str(doc_first(host_ips), "ip"),
+                     "must be equal to `hostIP`");
+    check_status_ips(c, "hostIPs", host_ips);
+}
