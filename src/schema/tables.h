@@ -16,8 +16,8 @@ extern const int schema_resource_count;
 extern const struct feature_gate schema_gates[]; /* sorted by name */
 extern const int schema_gate_count;
 
-/* No struct has more (compile.py checks), and no document of a struct nests deeper: JSONSchemaProps is the only type that
- * contains itself. */
+/* No struct has more (compile.py checks), and no document of a struct nests deeper: JSONSchemaProps is the only type
+ * that contains itself. */
 enum { SCHEMA_FIELDS_MAX = 96, SCHEMA_DEPTH_MAX = 1000 };
 
 /* "DeploymentSpec" of "apps.v1.DeploymentSpec"; STR_NULL for types without a name. */
@@ -46,8 +46,8 @@ static inline void doc_link_at(struct doc *obj, const char *key, size_t key_len,
     value->key = str_mem(key, key_len);
     doc_link(obj, value);
 }
-/* Members by index of field; NULL: absent or null. slots has room for t->field_count. Members the type does not know are
- * left alone. */
+/* Members by index of field; NULL: absent or null. slots has room for t->field_count. Members the type does not know
+ * are left alone. */
 void type_slots(const struct type *t, const struct doc *obj, struct doc **slots);
 
 #endif
