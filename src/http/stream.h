@@ -1,8 +1,8 @@
-/* http/stream.h - one byte stream, whatever carries it: a TCP or Unix socket, TLS over it, an upgraded HTTP/1.1 exchange, a
- * stream of an HTTP/2 tunnel, a pair of pipes.
+/* http/stream.h - one byte stream, whatever carries it: a TCP or Unix socket, TLS over it, an upgraded HTTP/1.1
+ * exchange, a stream of an HTTP/2 tunnel, a pair of pipes.
  *
- * Core thread only. Reads are pushed, writes are queued; the one who reads and the one who writes each see back-pressure.
- * May use base/. */
+ * Core thread only. Reads are pushed, writes are queued; the one who reads and the one who writes each see
+ * back-pressure. May use base/. */
 #ifndef SAMPAN_HTTP_STREAM_H
 #define SAMPAN_HTTP_STREAM_H
 
@@ -43,13 +43,26 @@ void stream_resume(struct stream *s);
 /* Relay a and b to each other with back-pressure until both have closed; takes both over. done(ctx) may be NULL. */
 void stream_join(struct stream *a, struct stream *b, void (*done)(void *ctx), void *ctx);
 
-/* To be a stream of a new kind, embed this first and provide ops. */
+/* A stream over a descriptor: a connected socket, a pipe, a terminal. Takes fd, closes it at the end. NULL: it can't be
+ * polled. */
+struct stream *stream_open_fd(struct loop *l, int fd);
+/* Connect to "127.0.0.1:80", "[::1]:80" or "unix:/path", plain. Writes wait; refusal comes as close with its -errno.
+ * opened may be NULL. NULL: the address is none, or there are no resources (*ret_error, may be NULL). */
+struct stream *stream_connect(struct loop *l, const char *address, void (*opened)(void *ctx), void *opened_ctx,
+                              int *ret_error);
+/* Two ends of one pipe of bytes in both directions (a socketpair). 0 or -errno. */
+int stream_pair(struct loop *l, struct stream *ret[2]);
+
+/* When both sides have ended (eof and shutdown), a stream closes by itself with error 0.
+ *
+ * To be a stream of a new kind, embed this first and provide ops. */
 struct stream_ops {
     bool (*write)(struct stream *s, struct stream_buf buf);
     size_t (*queued)(const struct stream *s);
     void (*shutdown)(struct stream *s);
     void (*close)(struct stream *s);
     void (*pause)(struct stream *s, bool paused);
+    bool (*write_copy)(struct stream *s, struct str bytes); /* NULL: write with a copy */
 };
 struct stream {
     const struct stream_ops *ops;

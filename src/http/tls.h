@@ -1,7 +1,7 @@
 /* http/tls.h - TLS contexts and what a verified client certificate says.
  *
- * A context holds certificate, key and trusted CAs and can be given new ones while connections run (renewal); old connections keep
- * what they negotiated. TLS 1.2 and 1.3; ECDHE with AEAD only. May use base/. */
+ * A context holds certificate, key and trusted CAs and can be given new ones while connections run (renewal); old
+ * connections keep what they negotiated. TLS 1.2 and 1.3; ECDHE with AEAD only. May use base/. */
 #ifndef SAMPAN_HTTP_TLS_H
 #define SAMPAN_HTTP_TLS_H
 
@@ -13,13 +13,14 @@ struct tls_cert {
     struct str common_name;
     struct str *organizations;
     int organization_count;
-    int64_t not_after_ms; /* Unix time */
+    int64_t not_after_ms;          /* Unix time */
     struct str fingerprint_sha256; /* hex */
 };
 
-/* PEM texts. Server: client_ca_pem NULL asks for no client certificate; otherwise one is requested but not required, and one
- * that doesn't verify fails the handshake. NULL on bad input, with *ret_why (static text). */
-struct tls_context *tls_server_new(struct str cert_pem, struct str key_pem, struct str client_ca_pem, const char **ret_why);
+/* PEM texts. Server: client_ca_pem NULL asks for no client certificate; otherwise one is requested but not required,
+ * and one that doesn't verify fails the handshake. NULL on bad input, with *ret_why (static text). */
+struct tls_context *tls_server_new(struct str cert_pem, struct str key_pem, struct str client_ca_pem,
+                                   const char **ret_why);
 /* Client: ca_pem is what the server must chain to; cert and key may be empty. */
 struct tls_context *tls_client_new(struct str ca_pem, struct str cert_pem, struct str key_pem, const char **ret_why);
 /* Replace certificate and key; 0 or -1 with *ret_why and nothing changed. */
