@@ -71,6 +71,26 @@ static void test_reset_keeps_first_block(void **state)
     assert_ptr_equal(arena_alloc(a, 8), first);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+
+static void test_poisoned_around_and_after(void **state)
+{
+    cleanup_arena struct arena *a = arena_new();
+    char *p = arena_alloc(a, 16), *q = arena_alloc(a, 5);
+    assert_false(__asan_address_is_poisoned(p + 15));
+    assert_true(__asan_address_is_poisoned(p + 16));
+    assert_true(__asan_address_is_poisoned(q + 5));
+    arena_reset(a);
+    assert_true(__asan_address_is_poisoned(p));
+}
+#else
+static void test_poisoned_around_and_after(void **state)
+{
+    skip();
+}
+#endif
+
 static char order[8];
 
 static void note(void *data)
@@ -103,6 +123,7 @@ int main(void)
         cmocka_unit_test(test_large_piece_first),
         cmocka_unit_test(test_grow_in_place_else_copies),
         cmocka_unit_test(test_reset_keeps_first_block),
+        cmocka_unit_test(test_poisoned_around_and_after),
         cmocka_unit_test(test_hooks_run_newest_first_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
