@@ -1,3 +1,4 @@
+/* JSON for people: indented, as json.MarshalIndent writes it. */
 #include "doc/doc.h"
 
 /* An open container, in the arena of the output: documents may be deeper than the C stack. */

@@ -1,3 +1,4 @@
+/* Trees: reading and changing documents in place. */
 #include "doc/doc.h"
 
 #include <assert.h>
