@@ -4,9 +4,12 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include "http/socket.h"
 
@@ -55,11 +58,23 @@ int socket_address(const char *address, struct sockaddr_storage *ret, unsigned *
     return inet_pton(AF_INET, host, &in->sin_addr) == 1 ? 0 : -EAFNOSUPPORT;
 }
 
+/* A peer that is gone is noticed within half a minute by the kernel, without waking us. */
+static void tune(int fd)
+{
+    int one = 1, idle_s = 15, every_s = 5, times = 3, user_ms = 30000;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof every_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &times, sizeof times);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_ms, sizeof user_ms);
+}
+
 struct stream *socket_connect(const struct socket_opts *opts, const char *address, int *ret_error)
 {
     struct sockaddr_storage to;
     unsigned len = 0;
-    int error = socket_address(address, &to, &len), fd = -1, one = 1;
+    int error = socket_address(address, &to, &len), fd = -1;
     if (!error) {
         fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         error = fd < 0 ? -errno : 0;
@@ -74,7 +89,7 @@ struct stream *socket_connect(const struct socket_opts *opts, const char *addres
         return NULL;
     }
     if (to.ss_family != AF_UNIX)
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        tune(fd);
     struct socket_opts client = *opts;
     client.is_client = true;
     return socket_new(&client, fd, ret_error);
@@ -84,4 +99,84 @@ struct stream *stream_connect(struct loop *l, const char *address, void (*opened
                               int *ret_error)
 {
     return socket_connect(&(struct socket_opts){.loop = l, .ready = opened, .ctx = opened_ctx}, address, ret_error);
+}
+
+/* ---- with a look-up */
+struct socket_dial {
+    struct socket_opts opts;
+    uv_getaddrinfo_t req;
+    struct loop_task task;
+    char *address;
+    void (*done)(void *ctx, struct stream *s, int error);
+    void *ctx;
+    bool cancelled, looking_up;
+};
+
+static void dial_free(struct socket_dial *d)
+{
+    free(d->address);
+    free(d);
+}
+
+static void dial_finish(struct socket_dial *d, const char *address, int error)
+{
+    if (!d->cancelled) {
+        struct stream *s = error ? NULL : socket_connect(&d->opts, address, &error);
+        d->done(d->ctx, s, error);
+    }
+    dial_free(d);
+}
+
+static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list)
+{
+    struct socket_dial *d = container_of(req, struct socket_dial, req);
+    char host[INET6_ADDRSTRLEN] = "", address[INET6_ADDRSTRLEN + 16];
+    const char *port = strrchr(d->address, ':');
+    bool is_v6 = list && list->ai_family == AF_INET6;
+    if (is_v6)
+        inet_ntop(AF_INET6, &((struct sockaddr_in6 *)list->ai_addr)->sin6_addr, host, sizeof host);
+    else if (list)
+        inet_ntop(AF_INET, &((struct sockaddr_in *)list->ai_addr)->sin_addr, host, sizeof host);
+    snprintf(address, sizeof address, is_v6 ? "[%s]%s" : "%s%s", host, port);
+    uv_freeaddrinfo(list);
+    dial_finish(d, address, status < 0 || !host[0] ? -EHOSTUNREACH : 0);
+}
+
+static void on_dial_task(struct loop_task *t)
+{
+    struct socket_dial *d = container_of(t, struct socket_dial, task);
+    dial_finish(d, d->address, 0);
+}
+
+struct socket_dial *socket_dial(const struct socket_opts *opts, const char *address,
+                                void (*done)(void *ctx, struct stream *s, int error), void *ctx)
+{
+    struct socket_dial *d = calloc(1, sizeof *d);
+    if (!d || !(d->address = strdup(address)))
+        abort();
+    d->opts = *opts;
+    d->done = done;
+    d->ctx = ctx;
+    loop_task_init(&d->task, on_dial_task);
+    struct sockaddr_storage to;
+    unsigned len;
+    if (socket_address(address, &to, &len) == -EAFNOSUPPORT) {
+        struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+        char *host = strndup(address, (size_t)(strrchr(address, ':') - address));
+        d->looking_up =
+            host && uv_getaddrinfo(loop_uv_handle(opts->loop), &d->req, on_resolved, host, NULL, &hints) == 0;
+        free(host);
+    }
+    if (!d->looking_up)
+        loop_post(opts->loop, &d->task);
+    return d;
+}
+
+void socket_dial_cancel(struct socket_dial *d)
+{
+    d->cancelled = true;
+    if (d->looking_up)
+        return; /* on_resolved frees it */
+    loop_task_cancel(&d->task);
+    dial_free(d);
 }

@@ -22,6 +22,12 @@ struct stream *socket_new(const struct socket_opts *opts, int fd, int *ret_error
 /* Connect to a numeric address ("1.2.3.4:80", "[::1]:80") or "unix:/path". NULL with *ret_error at once for what can't
  * be. */
 struct stream *socket_connect(const struct socket_opts *opts, const char *address, int *ret_error);
+/* The same for an address that may hold a host name ("server.example:6443"): looked up without blocking. done comes
+ * from the loop, once, unless cancelled: a stream that is connecting, or NULL and -errno. */
+struct socket_dial;
+struct socket_dial *socket_dial(const struct socket_opts *opts, const char *address,
+                                void (*done)(void *ctx, struct stream *s, int error), void *ctx);
+void socket_dial_cancel(struct socket_dial *d);
 bool socket_is_h2(const struct stream *s); /* what ALPN chose */
 /* The verified certificate of the peer, in one block for free(); NULL: none. */
 struct tls_cert *socket_peer_cert(const struct stream *s);
