@@ -211,7 +211,8 @@ static void put_string(struct sb *out, struct str s, size_t indent, bool key)
 {
     struct shape can = shape_of(s);
     bool lines = s.len && memchr(s.ptr, '\n', s.len);
-    bool same = scalar_resolve(s).type == SCALAR_STR && !scalar_base60(s);
+    /* go-yaml leaves << bare, and then reads a merge. */
+    bool same = scalar_resolve(s).type == SCALAR_STR && !scalar_base60(s) && !str_is(s, "<<");
     if (lines && can.literal && !key)
         put_literal(out, s, indent);
     else if (!lines && same && can.plain)
