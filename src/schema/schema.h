@@ -161,6 +161,7 @@ int schema_read(struct arena *mem, const struct type *t, struct doc *obj, enum f
                 struct warnings *ret_warnings, struct err *err);
 /* Fill defaults as the API server does on create, update and read. In place; idempotent. */
 void schema_default(struct arena *mem, const struct resource *r, struct doc *obj);
+void schema_default_type(struct arena *mem, const struct type *t, struct doc *obj); /* of a body that is no resource: a TokenRequest */
 /* Put members in the order of the table and drop what omitempty would: obj is then canonical. */
 void schema_order(struct arena *mem, const struct type *t, struct doc *obj);
 
