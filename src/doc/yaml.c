@@ -28,6 +28,8 @@ enum { YAML_ALIAS_NODES_MAX = 200000, MERGE_SEARCH_MAX = 64 };
     X(fy_parser_parse)                                                                                                 \
     X(fy_parser_event_free)                                                                                            \
     X(fy_event_start_mark)                                                                                             \
+    X(fy_token_end_mark)                                                                                               \
+    X(fy_token_start_mark)                                                                                             \
     X(fy_token_get_text)                                                                                               \
     X(fy_token_scalar_style)
 
@@ -81,6 +83,7 @@ struct frame {
 struct reader {
     struct arena *mem;
     struct err *err;
+    struct str text;
     struct fy_parser *fyp;
     struct fy_diag *diag;
     struct dups dups;
@@ -198,6 +201,48 @@ static struct str token_text(struct reader *r, struct fy_token *token)
     return text ? str_dup(r->mem, str_mem(text, len)) : STR("");
 }
 
+static bool is_blank_char(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* Line breaks at raw.ptr[i] with the white space around them become a space, or one break less than there are. */
+static size_t fold(struct str raw, size_t i, struct sb *out, size_t line_start)
+{
+    int breaks = 0;
+    while (out->len > line_start && is_blank_char(out->ptr[out->len - 1]))
+        out->len--;
+    for (; i < raw.len && is_blank_char(raw.ptr[i]); i++)
+        breaks += raw.ptr[i] == '\n' || (raw.ptr[i] == '\r' && (i + 1 == raw.len || raw.ptr[i + 1] != '\n'));
+    if (breaks == 1)
+        sb_addc(out, ' ');
+    for (; breaks > 1; breaks--)
+        sb_addc(out, '\n');
+    return i;
+}
+
+/* libfyaml 0.7.12 decodes two doubled quotes in a row wrongly ('a''''b' loses the b), so what stands in single quotes
+ * is decoded here, from the source between its marks. */
+static struct str single_quoted(struct reader *r, struct fy_token *token)
+{
+    const struct fy_mark *from = fy.fy_token_start_mark(token), *to = fy.fy_token_end_mark(token);
+    if (!from || !to || from->input_pos > to->input_pos || to->input_pos > r->text.len)
+        return token_text(r, token);
+    struct str raw = str_mem(r->text.ptr + from->input_pos, to->input_pos - from->input_pos);
+    struct sb out = SB(r->mem);
+    size_t line_start = 0;
+    for (size_t i = 0; i < raw.len;) {
+        if (raw.ptr[i] == '\n' || raw.ptr[i] == '\r') {
+            i = fold(raw, i, &out, line_start);
+            line_start = out.len;
+            continue;
+        }
+        sb_addc(&out, raw.ptr[i]);
+        i += raw.ptr[i] == '\'' ? 2 : 1;
+    }
+    return out.len ? sb_str(&out) : STR("");
+}
+
 static struct doc *text_node(struct reader *r, struct str text)
 {
     struct doc *d = node_new(r, DOC_STRING);
@@ -266,8 +311,10 @@ static bool binary(struct reader *r, struct str text, struct str *ret)
 static bool scalar_of(struct reader *r, struct fy_event *e, struct scalar *ret, struct str *ret_text)
 {
     struct fy_token *token = e->scalar.value;
-    struct str tag = token_text(r, e->scalar.tag), text = token_text(r, token);
-    bool plain = !token || fy.fy_token_scalar_style(token) == FYSS_PLAIN;
+    enum fy_scalar_style style = token ? fy.fy_token_scalar_style(token) : FYSS_PLAIN;
+    bool plain = style == FYSS_PLAIN;
+    struct str tag = token_text(r, e->scalar.tag);
+    struct str text = style == FYSS_SINGLE_QUOTED ? single_quoted(r, token) : token_text(r, token);
     *ret_text = text;
     *ret = (struct scalar){.type = SCALAR_STR};
     if (!utf8_valid(text))
@@ -538,6 +585,7 @@ static bool read_text(struct reader *r, struct str text)
     fy.fy_diag_cfg_default(&diag_cfg);
     diag_cfg.fp = NULL;
     diag_cfg.level = FYET_ERROR;
+    r->text = text;
     r->diag = fy.fy_diag_create(&diag_cfg);
     if (!r->diag)
         return fail(r, "out of memory");
