@@ -38,6 +38,11 @@ struct loop *writer_loop(const struct writer *w)
     return w->loop;
 }
 
+struct str write_now(const struct writer *w, struct arena *mem)
+{
+    return meta_time(mem, loop_wall_ms(w->loop));
+}
+
 const struct resource *stored_of(const struct resource *r)
 {
     return r->stored_as ? r->stored_as : r;

@@ -26,6 +26,8 @@ struct writer *writer_new(const struct writer_opts *o);
 struct writer *writer_free(struct writer *w);
 struct cache *writer_cache(const struct writer *w);
 struct loop *writer_loop(const struct writer *w);
+struct str write_now(const struct writer *w,
+                     struct arena *mem); /* RFC 3339, whole seconds: for conditions and times of objects */
 
 enum write_verb { WRITE_CREATE, WRITE_UPDATE, WRITE_PATCH, WRITE_DELETE };
 enum { WRITE_RETRIES_MAX = 5 };
