@@ -112,6 +112,7 @@ void xchg_end(struct xchg *x);   /* on_end, unref */
 struct str xchg_error_body(struct http_server *s, struct arena *mem, int status, const char *text,
                            const char **ret_type);
 const char *http_status_text(int status);
+bool http_is_token(struct str s); /* RFC 9110, 5.6.2 */
 static inline bool status_has_body(int status)
 {
     return status >= 200 && status != 204 && status != 304;

@@ -159,7 +159,7 @@ bool http_token_in(struct str list, const char *token)
 }
 
 /* ---- the answer */
-static bool is_token(struct str s)
+bool http_is_token(struct str s)
 {
     static const char extra[] = "!#$%&'*+-.^_`|~";
     for (size_t i = 0; i < s.len; i++) {
@@ -185,7 +185,7 @@ void exchange_add_header(struct exchange *x, const char *name, struct str value)
 {
     struct xchg *xi = of(x);
     assert(!xi->begun);
-    if (!is_token(str_of(name)))
+    if (!http_is_token(str_of(name)))
         return;
     if (xi->out_count == xi->out_cap) {
         int cap = xi->out_cap ? xi->out_cap * 2 : 8;

@@ -63,17 +63,21 @@ static void lower(struct str s)
             ((char *)s.ptr)[i] |= 0x20;
 }
 
-/* The token that was being read is complete. */
+/* The token that was being read is complete. The parser lets spaces through in names. */
 static int token_end(struct h1 *h)
 {
-    if (h->at == H1_TARGET)
-        h->target = h->token;
-    else if (h->at == H1_NAME)
-        h->name = h->token, lower(h->name);
-    else if (h->at == H1_VALUE && !xchg_header_add(h->x, h->name, str_trim(h->token)))
-        return refuse(h, 431, "too many or too large request header fields");
+    enum h1_token was = h->at;
+    struct str token = h->token;
     h->token = STR_NULL;
     h->at = H1_NONE;
+    if (was == H1_TARGET)
+        h->target = token;
+    else if (was == H1_NAME && !http_is_token(token))
+        return refuse(h, 400, "malformed request header");
+    else if (was == H1_NAME)
+        h->name = token, lower(token);
+    else if (was == H1_VALUE && !xchg_header_add(h->x, h->name, str_trim(token)))
+        return refuse(h, 431, "too many or too large request header fields");
     return 0;
 }
 
