@@ -154,11 +154,13 @@ struct warnings {
     struct str *texts; /* for Warning headers: `unknown field "spec.foo"` */
     int count;
 };
-/* Check JSON types against the table, drop unknown fields (by mode: silently, with warnings, or as an error), nulls, closed gates'
- * fields; bring quantities, times, ints to canonical form. Changes obj in place. dups: duplicate keys found while parsing, or NULL.
+/* Check JSON types against the table, drop unknown fields (by mode: silently, with warnings, or as an error) and nulls; bring quantities, times, ints to canonical form. Changes obj in place. dups: duplicate keys found while parsing, or NULL.
  * err BAD_REQUEST with the texts of Kubernetes' strict decoder or of Go's decoder on a wrong type. */
 int schema_read(struct arena *mem, const struct type *t, struct doc *obj, enum field_validation mode, const struct doc_dups *dups,
                 struct warnings *ret_warnings, struct err *err);
+/* Drop fields whose feature gate is closed, except those that old (NULL on create) already uses somewhere. After schema_read, before
+ * defaulting; not for objects at rest, which keep what they have. */
+void schema_drop_gated(const struct type *t, struct doc *obj, const struct doc *old);
 /* Fill defaults as the API server does on create, update and read. In place; idempotent. */
 void schema_default(struct arena *mem, const struct resource *r, struct doc *obj);
 void schema_default_type(struct arena *mem, const struct type *t, struct doc *obj); /* of a body that is no resource: a TokenRequest */
