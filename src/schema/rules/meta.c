@@ -1,5 +1,7 @@
 /* schema/rules/meta.c - ObjectMeta. Source: apimachinery pkg/api/validation/objectmeta.go and
  * pkg/apis/meta/v1/validation, 0.36. */
+#include <stdlib.h>
+
 #include "schema/rules/rules.h"
 
 enum {

@@ -1,4 +1,6 @@
 /* schema/rules/resources.c - names and amounts of resources, requests and limits. */
+#include <stdlib.h>
+
 #include "schema/rules/rules.h"
 
 static bool is_one_of(struct str name, const char *const *names)
