@@ -35,6 +35,7 @@ static struct {
     uint64_t rng, ops;
     enum fault fault;
     int countdown, errors;
+    bool lies;
     sqlite3_vfs vfs, *real;
 } disk;
 
@@ -150,7 +151,7 @@ static int f_sync(sqlite3_file *h, int flags)
 {
     struct file *f = ((struct handle *)h)->f;
     int rc = inject(/* sync= */ true);
-    if (rc)
+    if (rc || disk.lies)
         return rc;
     image_copy(&f->synced, &f->now);
     forget_writes(f);
@@ -344,6 +345,11 @@ void faulty_vfs_power_cut(void)
     for (int i = 0; i < FILES_MAX; i++)
         if (disk.files[i].exists)
             cut(&disk.files[i]);
+}
+
+void faulty_vfs_lie(void)
+{
+    disk.lies = true;
 }
 
 uint64_t faulty_vfs_ops(void)

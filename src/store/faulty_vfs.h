@@ -15,6 +15,7 @@ void faulty_vfs_remove(void);
 void faulty_vfs_fail(enum fault f, int after);
 void faulty_vfs_power_cut(
     void);                     /* every file is what the disk may hold; open handles must be closed already, or fail */
+void faulty_vfs_lie(void);     /* from now on a sync does nothing and says it did */
 uint64_t faulty_vfs_ops(void); /* writes and syncs so far */
 int faulty_vfs_errors(void);   /* injected so far */
 
