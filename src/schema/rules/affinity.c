@@ -33,28 +33,33 @@ static void check_label_keys(struct rule_ctx *c, const struct fpath *at, const s
     rule_each(key, keys) check_name(c, AT_INDEX(at, key_i), doc_string(key), name_qualified);
 }
 
+static void gather_strings(struct rule_set *s, const struct doc *list)
+{
+    doc_each(v, list) rule_set_add(s, doc_string(v));
+}
+
 static int index_of(const struct doc *list, struct str s)
 {
     rule_each(v, list) if (str_eq(doc_string(v), s)) return v_i;
-    return -1;
+    return 0;
 }
 
 static void check_match_keys(struct rule_ctx *c, const struct fpath *at, const struct doc *term)
 {
     const struct doc *match = doc_get(term, "matchLabelKeys"), *mismatch = doc_get(term, "mismatchLabelKeys"),
                      *selector = doc_get(term, "labelSelector");
-    cleanup_set struct rule_set selected = {0};
+    cleanup_set struct rule_set selected = {0}, matched = {0}, mismatched = {0};
     check_label_keys(c, AT(at, "matchLabelKeys"), match, selector);
     check_label_keys(c, AT(at, "mismatchLabelKeys"), mismatch, selector);
+    gather_strings(&matched, match), gather_strings(&mismatched, mismatch);
     doc_each(pair, doc_get(selector, "matchLabels")) rule_set_add(&selected, pair->key);
     doc_each(e, doc_get(selector, "matchExpressions"))
     {
         struct str key = doc_str(e, "key");
-        int i = index_of(match, key);
-        if (!rule_set_add(&selected, key) && i >= 0)
-            rule_invalid(c, AT_INDEX(at, i), key, "exists in both matchLabelKeys and labelSelector");
+        if (!rule_set_add(&selected, key) && rule_set_has(&matched, key) && c->err->cause_count < ERR_CAUSES_MAX)
+            rule_invalid(c, AT_INDEX(at, index_of(match, key)), key, "exists in both matchLabelKeys and labelSelector");
     }
-    rule_each(key, match) if (index_of(mismatch, doc_string(key)) >= 0)
+    rule_each(key, match) if (rule_set_has(&mismatched, doc_string(key)))
         rule_invalid(c, AT_INDEX(AT(at, "matchLabelKeys"), key_i), doc_string(key),
                      "exists in both matchLabelKeys and mismatchLabelKeys");
 }
@@ -94,23 +99,18 @@ void check_affinity(struct rule_ctx *c, const struct fpath *at, const struct doc
         check_pod_affinity(c, AT(at, "podAntiAffinity"), doc_get(affinity, "podAntiAffinity"));
 }
 
-static bool selects_key(const struct doc *selector, struct str key)
-{
-    if (doc_get_str(doc_get(selector, "matchLabels"), key))
-        return true;
-    doc_each(e, doc_get(selector, "matchExpressions")) if (str_eq(doc_str(e, "key"), key)) return true;
-    return false;
-}
-
 static void check_spread_keys(struct rule_ctx *c, const struct fpath *at, const struct doc *constraint)
 {
     const struct doc *keys = doc_get(constraint, "matchLabelKeys"), *selector = doc_get(constraint, "labelSelector");
+    cleanup_set struct rule_set selected = {0};
+    doc_each(pair, doc_get(selector, "matchLabels")) rule_set_add(&selected, pair->key);
+    doc_each(e, doc_get(selector, "matchExpressions")) rule_set_add(&selected, doc_str(e, "key"));
     if (doc_len(keys) && !doc_is(selector, DOC_OBJECT))
         rule_forbidden(c, at, "must not be specified when labelSelector is not set");
     rule_each(key, keys)
     {
         check_name(c, AT_INDEX(at, key_i), doc_string(key), name_qualified);
-        if (selects_key(selector, doc_string(key)))
+        if (rule_set_has(&selected, doc_string(key)))
             rule_invalid(c, AT_INDEX(at, key_i), doc_string(key), "exists in both matchLabelKeys and labelSelector");
     }
 }
@@ -130,6 +130,12 @@ void check_topology_spread(struct rule_ctx *c, const struct fpath *at, const str
 {
     static const char *const actions[] = {"DoNotSchedule", "ScheduleAnyway", NULL}, *const policies[] = {
                                                                                         "Honor", "Ignore", NULL};
+    cleanup_set struct rule_set last = {0};
+    doc_each(con, constraints)
+    {
+        struct str key = doc_str(con, "topologyKey"), action = doc_str(con, "whenUnsatisfiable");
+        map_put(&last.map, str_fmt(c->mem, "{" STR_FMT ", " STR_FMT "}", STR_ARG(key), STR_ARG(action)), con);
+    }
     rule_each(con, constraints)
     {
         const struct fpath *item = AT_INDEX(at, con_i);
@@ -140,12 +146,9 @@ void check_topology_spread(struct rule_ctx *c, const struct fpath *at, const str
         if (!key.len)
             rule_required(c, AT(item, "topologyKey"), "can not be empty");
         check_enum(c, AT(item, "whenUnsatisfiable"), action, actions);
-        for (const struct doc *other = con->next; other; other = other->next)
-            if (str_eq(key, doc_str(other, "topologyKey")) && str_eq(action, doc_str(other, "whenUnsatisfiable"))) {
-                rule_duplicate(c, AT(item, "{topologyKey, whenUnsatisfiable}"),
-                               str_fmt(c->mem, "{" STR_FMT ", " STR_FMT "}", STR_ARG(key), STR_ARG(action)));
-                break;
-            }
+        struct str pair = str_fmt(c->mem, "{" STR_FMT ", " STR_FMT "}", STR_ARG(key), STR_ARG(action));
+        if (rule_set_node(&last, pair) != con)
+            rule_duplicate(c, AT(item, "{topologyKey, whenUnsatisfiable}"), pair);
         check_min_domains(c, AT(item, "minDomains"), doc_get(con, "minDomains"), action);
         if (rule_has(con, "nodeAffinityPolicy"))
             check_enum(c, AT(item, "nodeAffinityPolicy"), doc_str(con, "nodeAffinityPolicy"), policies);

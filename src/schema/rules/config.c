@@ -27,12 +27,14 @@ static void check_frozen(struct rule_ctx *c, const struct fpath *at, const struc
 void validate_config_map(struct rule_ctx *c, const struct doc *obj, const struct doc *old, const struct fpath *at)
 {
     const struct doc *data = doc_get(obj, "data"), *binary = doc_get(obj, "binaryData");
+    cleanup_set struct rule_set in_binary = {0};
     size_t bytes = 0;
     check_frozen(c, at, obj, old, (const char *const[]){"data", "binaryData", NULL});
+    rule_set_members(&in_binary, binary);
     doc_each(pair, data)
     {
         check_name(c, AT_KEY(AT(at, "data"), pair->key), pair->key, name_config_key);
-        if (doc_get_str(binary, pair->key))
+        if (rule_set_has(&in_binary, pair->key))
             rule_invalid(c, AT_KEY(AT(at, "data"), pair->key), pair->key, "duplicate of key present in binaryData");
         bytes += doc_string(pair).len;
     }

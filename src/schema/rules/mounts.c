@@ -31,10 +31,7 @@ void check_local_path(struct rule_ctx *c, const struct fpath *at, struct str pat
 
 static const struct doc *volume_named(const struct pod_rules *p, struct str name)
 {
-    if (!rule_set_has(p->volumes, name))
-        return NULL;
-    doc_each(v, doc_get(p->spec, "volumes")) if (str_eq(doc_str(v, "name"), name)) return v;
-    return NULL;
+    return rule_set_node(p->volumes, name);
 }
 
 static void check_propagation(struct rule_ctx *c, const struct fpath *at, const struct doc *mount,

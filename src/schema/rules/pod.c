@@ -1,7 +1,7 @@
 /* schema/rules/pod.c - the whole of a PodSpec, of a Pod or of a template. What an update may change: pod_update.c. */
 #include "schema/rules/rules.h"
 
-enum { NAMESERVERS_MAX = 3, SEARCHES_MAX = 32, SEARCH_CHARS_MAX = 2048 };
+enum { POD_RESOURCES_MAX = 32, NAMESERVERS_MAX = 3, SEARCHES_MAX = 32, SEARCH_CHARS_MAX = 2048 };
 
 static void check_required_choice(struct rule_ctx *c, const struct fpath *at, struct str value,
                                   const char *const *allowed)
@@ -230,6 +230,8 @@ static void check_pod_level_resources(struct rule_ctx *c, const struct fpath *at
                                                 !resource_is_hugepages(r->key))
             rule_unsupported(c, AT_KEY(AT(at, *l), r->key), r->key, "cpu", "hugepages-", "memory");
     check_resources(c, at, resources, p->claims);
+    if (doc_len(doc_get(resources, "requests")) > POD_RESOURCES_MAX)
+        return; /* no node has so many kinds of pages */
     doc_each(r, doc_get(resources, "requests")) check_pod_level_sum(c, at, p->spec, r);
     rule_each(ctr, doc_get(p->spec, "containers")) doc_each(limit, doc_get(doc_get(ctr, "resources"), "limits"))
     {

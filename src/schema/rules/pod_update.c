@@ -38,22 +38,20 @@ static void check_annotation_changes(struct rule_ctx *c, const struct doc *value
                      mirror = STR("kubernetes.io/config.mirror");
     doc_each(a, old)
     {
-        const struct doc *now = doc_get_str(value, a->key);
-        if (now && str_eq(doc_string(now), doc_string(a)))
+        bool profile = str_starts(a->key, apparmor);
+        if (!profile && !str_eq(a->key, mirror))
             continue;
-        if (str_starts(a->key, apparmor))
-            rule_forbidden(c, AT_KEY(at, a->key), "may not remove or update AppArmor annotations");
-        if (str_eq(a->key, mirror))
-            rule_forbidden(c, AT_KEY(at, a->key), "may not remove or update mirror pod annotation");
+        const struct doc *now = doc_get_str(value, a->key);
+        if (!now || !str_eq(doc_string(now), doc_string(a)))
+            rule_forbidden(c, AT_KEY(at, a->key), "may not remove or update %s",
+                           profile ? "AppArmor annotations" : "mirror pod annotation");
     }
     doc_each(a, value)
     {
-        if (doc_get_str(old, a->key))
-            continue;
-        if (str_starts(a->key, apparmor))
-            rule_forbidden(c, AT_KEY(at, a->key), "may not add AppArmor annotations");
-        if (str_eq(a->key, mirror))
-            rule_forbidden(c, AT_KEY(at, a->key), "may not add mirror pod annotation");
+        bool profile = str_starts(a->key, apparmor);
+        if ((profile || str_eq(a->key, mirror)) && !doc_get_str(old, a->key))
+            rule_forbidden(c, AT_KEY(at, a->key), "may not add %s",
+                           profile ? "AppArmor annotations" : "mirror pod annotation");
     }
 }
 
@@ -82,25 +80,27 @@ static bool check_deadline(struct rule_ctx *c, const struct doc *spec, const str
     return true;
 }
 
-static bool same_toleration(struct rule_ctx *c, const struct doc *a, const struct doc *b)
+/* All of a toleration but its seconds. */
+static struct str toleration_key(struct rule_ctx *c, const struct doc *t)
 {
-    struct doc *x = doc_copy(c->mem, a), *y = doc_copy(c->mem, b);
-    doc_del(x, "tolerationSeconds");
-    doc_del(y, "tolerationSeconds");
-    return rule_equal(x, y);
+    struct sb b = SB(c->mem);
+    static const char *const parts[] = {"key", "operator", "value", "effect", NULL};
+    for (const char *const *p = parts; *p; p++)
+        sb_addq(&b, doc_str(t, *p));
+    return sb_str(&b);
 }
 
 static void check_toleration_changes(struct rule_ctx *c, const struct doc *value, const struct doc *old)
 {
     const struct fpath *at = AT(&spec_at, "tolerations");
-    doc_each(before, old)
+    cleanup_set struct rule_set now = {0};
+    doc_each(t, value) rule_set_add(&now, toleration_key(c, t));
+    doc_each(t, old)
     {
-        bool found = false;
-        doc_each(now, value) found = found || same_toleration(c, before, now);
-        if (!found) {
-            rule_forbidden(c, at, "existing toleration can not be modified except its tolerationSeconds");
-            return;
-        }
+        if (rule_set_has(&now, toleration_key(c, t)))
+            continue;
+        rule_forbidden(c, at, "existing toleration can not be modified except its tolerationSeconds");
+        return;
     }
     check_tolerations(c, at, value);
 }
@@ -108,11 +108,11 @@ static void check_toleration_changes(struct rule_ctx *c, const struct doc *value
 static void check_gate_changes(struct rule_ctx *c, const struct doc *value, const struct doc *old)
 {
     const struct fpath *at = AT(&spec_at, "schedulingGates");
+    cleanup_set struct rule_set before = {0};
+    rule_set_index(&before, old, "name");
     rule_each(g, value)
     {
-        bool known = false;
-        doc_each(o, old) known = known || str_eq(doc_str(o, "name"), doc_str(g, "name"));
-        if (!known)
+        if (!rule_set_has(&before, doc_str(g, "name")))
             rule_forbidden(c, AT(AT_INDEX(at, g_i), "name"),
                            "only deletion is allowed, but found new scheduling gate '" STR_FMT "'",
                            STR_ARG(doc_str(g, "name")));
@@ -179,9 +179,11 @@ static void check_gated_affinity(struct rule_ctx *c, const struct doc *value, co
 static void munge_gated(struct rule_ctx *c, struct doc *spec, const struct doc *old)
 {
     const struct doc *now = doc_get(spec, "nodeSelector"), *before = doc_get(old, "nodeSelector");
+    cleanup_set struct rule_set labels = {0};
+    rule_set_members(&labels, now);
     doc_each(pair, before)
     {
-        const struct doc *v = doc_get_str(now, pair->key);
+        const struct doc *v = rule_set_node(&labels, pair->key);
         if (v && str_eq(doc_string(v), doc_string(pair)))
             continue;
         rule_invalid_doc(c, AT(&spec_at, "nodeSelector"), now,
@@ -241,12 +243,12 @@ static void check_ephemeral_update(struct rule_ctx *c, const struct doc *pod, co
     check_common(c, pod);
     if (doc_get(doc_get(doc_get(old_pod, "metadata"), "annotations"), "kubernetes.io/config.mirror"))
         rule_forbidden(c, &(const struct fpath){.name = ""}, "static pods do not support ephemeral containers");
+    cleanup_set struct rule_set by_name = {0};
+    rule_set_index(&by_name, doc_get(doc_get(pod, "spec"), "ephemeralContainers"), "name");
     doc_each(before, doc_get(doc_get(old_pod, "spec"), "ephemeralContainers"))
     {
-        const struct doc *now = NULL;
         struct str name = doc_str(before, "name"), quoted = str_quote(c->mem, name);
-        doc_each(ctr, doc_get(doc_get(pod, "spec"), "ephemeralContainers")) if (str_eq(doc_str(ctr, "name"), name))
-            now = ctr;
+        const struct doc *now = rule_set_node(&by_name, name);
         if (!now)
             rule_forbidden(c, at, "existing ephemeral containers " STR_FMT " may not be removed\n", STR_ARG(quoted));
         else if (!rule_equal(now, before))
@@ -258,7 +260,9 @@ static void check_ephemeral_update(struct rule_ctx *c, const struct doc *pod, co
 /* ---- resize: cpu and memory of containers, of nothing else */
 static bool lost_amount(const struct doc *now, const struct doc *before)
 {
-    doc_each(r, before) if (!doc_get_str(now, r->key)) return true;
+    cleanup_set struct rule_set names = {0};
+    rule_set_members(&names, now);
+    doc_each(r, before) if (!rule_set_has(&names, r->key)) return true;
     return false;
 }
 
@@ -367,29 +371,25 @@ void validate_pod(struct rule_ctx *c, const struct doc *pod, const struct doc *o
 }
 
 /* ---- status */
-static bool is_sidecar(const struct doc *spec, struct str name)
-{
-    doc_each(ctr, doc_get(spec, "initContainers")) if (str_eq(doc_str(ctr, "name"), name)) return str_is(
-        doc_str(ctr, "restartPolicy"), "Always");
-    return false;
-}
-
 /* What has ended for good may not run again. spec is NULL for containers that never restart. */
 static void check_transitions(struct rule_ctx *c, const char *list, const struct doc *status, const struct doc *old,
                               const struct doc *spec)
 {
     struct str policy = spec ? doc_str(spec, "restartPolicy") : STR("Never");
+    cleanup_set struct rule_set statuses = {0}, init = {0};
     if (str_is(policy, "Always"))
         return;
+    rule_set_index(&statuses, doc_get(status, list), "name");
+    rule_set_index(&init, doc_get(spec, "initContainers"), "name");
     rule_each(before, doc_get(old, list))
     {
         const struct doc *ended = doc_get(doc_get(before, "state"), "terminated");
         struct str name = doc_str(before, "name");
-        if (!doc_is(ended, DOC_OBJECT) || (doc_int(ended, "exitCode", 0) && str_is(policy, "OnFailure")) ||
-            (spec && is_sidecar(spec, name)))
+        bool sidecar = str_is(doc_str(rule_set_node(&init, name), "restartPolicy"), "Always");
+        if (!doc_is(ended, DOC_OBJECT) || (doc_int(ended, "exitCode", 0) && str_is(policy, "OnFailure")) || sidecar)
             continue;
-        doc_each(now, doc_get(status, list)) if (str_eq(doc_str(now, "name"), name) &&
-                                                 !rule_has(doc_get(now, "state"), "terminated"))
+        const struct doc *now = rule_set_node(&statuses, name);
+        if (now && !rule_has(doc_get(now, "state"), "terminated"))
             rule_forbidden(c, AT(AT_INDEX(AT(&status_at, list), before_i), "state"),
                            "may not be transitioned to non-terminated state");
     }

@@ -83,6 +83,9 @@ static void check_limit(struct rule_ctx *c, const struct fpath *at, const struct
     static const char *const lists[] = {"max", "min", "default", "defaultRequest", "maxLimitRequestRatio", NULL};
     struct str type = doc_str(limit, "type");
     cleanup_set struct rule_set keys = {0};
+    for (const char *const *l = lists; *l; l++)
+        if (!check_resource_count(c, AT(at, *l), doc_get(limit, *l)))
+            return;
     for (const char *const *l = lists; *l; l++) {
         bool of_pod = str_is(type, "Pod") && str_starts(str_of(*l), STR("default"));
         if (of_pod && doc_len(doc_get(limit, *l)))

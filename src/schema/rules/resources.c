@@ -3,6 +3,8 @@
 
 #include "schema/rules/rules.h"
 
+enum { RESOURCES_MAX = 1024 }; /* of one list: ours, so that looking from one list into another stays cheap */
+
 static bool is_one_of(struct str name, const char *const *names)
 {
     for (; *names; names++)
@@ -103,6 +105,14 @@ static void check_pages(struct rule_ctx *c, const struct fpath *at, struct str n
                      STR_ARG(name));
 }
 
+bool check_resource_count(struct rule_ctx *c, const struct fpath *at, const struct doc *list)
+{
+    if (doc_len(list) <= RESOURCES_MAX)
+        return true;
+    err_cause_int(c->err, CAUSE_TOO_MANY, at, doc_len(list), "must have at most %d items", RESOURCES_MAX);
+    return false;
+}
+
 static void check_amount(struct rule_ctx *c, const struct fpath *at, const struct doc *amount)
 {
     check_container_resource_name(c, at, amount->key);
@@ -189,6 +199,8 @@ void check_resources(struct rule_ctx *c, const struct fpath *at, const struct do
 {
     const struct doc *limits = doc_get(resources, "limits"), *requests = doc_get(resources, "requests");
     bool compute = false, pages = false;
+    if (!check_resource_count(c, AT(at, "limits"), limits) || !check_resource_count(c, AT(at, "requests"), requests))
+        return;
     doc_each(limit, limits)
     {
         check_amount(c, AT_KEY(AT(at, "limits"), limit->key), limit);

@@ -45,12 +45,19 @@ static inline bool rule_has(const struct doc *obj, const char *key)
     for (int pos##_i = 0, pos##_once = 1; pos##_once; pos##_once = 0)                                                  \
         for (const struct doc *pos = doc_first(arr); pos; pos = pos->next, pos##_i++)
 
-/* Strings seen before; the keys are borrowed. */
+/* Strings seen before, each with a node where one is wanted; the keys are borrowed. Lookups in lists and maps of a
+ * client's go through one: looking along them for every item would be quadratic in the size of a request. */
 struct rule_set {
     struct map map;
 };
 bool rule_set_add(struct rule_set *s, struct str key); /* false: was there */
 bool rule_set_has(const struct rule_set *s, struct str key);
+bool rule_set_put(struct rule_set *s, struct str key, const struct doc *node); /* false: was there, and stays */
+const struct doc *rule_set_node(const struct rule_set *s, struct str key);     /* NULL: absent, or added without one */
+/* The items of an array under the string of one member; the first of equals. */
+void rule_set_index(struct rule_set *s, const struct doc *arr, const char *name);
+/* The members of an object under their keys. */
+void rule_set_members(struct rule_set *s, const struct doc *obj);
 static inline void rule_set_done(struct rule_set *s)
 {
     map_done(&s->map);
@@ -84,6 +91,7 @@ bool check_quantity(struct rule_ctx *c, const struct fpath *at, struct str resou
 bool check_quantity_positive(struct rule_ctx *c, const struct fpath *at, struct str value);
 void check_resource_name(struct rule_ctx *c, const struct fpath *at, struct str name);
 void check_container_resource_name(struct rule_ctx *c, const struct fpath *at, struct str name);
+bool check_resource_count(struct rule_ctx *c, const struct fpath *at, const struct doc *list); /* at most 1024 */
 bool resource_may_overcommit(struct str name);
 bool resource_is_hugepages(struct str name);
 bool resource_is_quota_name(struct str name);
@@ -112,8 +120,8 @@ bool cidr_inside(struct arena *mem, struct str inner,
 /* ---- the parts of a pod (files of their names) */
 struct pod_rules {
     const struct doc *spec;
-    const struct doc *meta; /* of a Pod; NULL inside a template */
-    struct rule_set *volumes, *claims;
+    const struct doc *meta;            /* of a Pod; NULL inside a template */
+    struct rule_set *volumes, *claims; /* volumes hold their nodes; only those without a mistake */
     bool is_pod;
     bool host_network, host_users;
     bool has_grace;

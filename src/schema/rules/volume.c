@@ -370,7 +370,7 @@ void check_volumes(struct rule_ctx *c, const struct fpath *at, const struct doc 
         if (rule_set_has(p->volumes, name))
             rule_duplicate(c, AT(item, "name"), name);
         else if (c->err->cause_count == before)
-            rule_set_add(p->volumes, name); /* a volume with a mistake counts as absent, as in Kubernetes */
+            rule_set_put(p->volumes, name, v); /* a volume with a mistake counts as absent, as in Kubernetes */
         if (claim.len && rule_set_has(&created, claim))
             rule_invalid(c, AT(AT(item, "persistentVolumeClaim"), "claimName"), claim,
                          "must not reference a PVC that gets created for an ephemeral volume");
