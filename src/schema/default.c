@@ -25,11 +25,12 @@ static void walk_struct(struct arena *mem, const struct type *t, struct doc *v, 
     for (int i = 0; i < t->field_count; i++) {
         const struct field *f = &t->fields[i];
         if (f->dflt && field_is_empty(f, slots[i]))
-            doc_set(v, str_mem(f->name, f->name_len), constant(mem, f->dflt));
+            slots[i] = doc_set(v, str_mem(f->name, f->name_len), constant(mem, f->dflt));
     }
-    if (t->defaults)
+    if (t->defaults) {
         t->defaults(mem, v, root);
-    type_slots(t, v, slots);
+        type_slots(t, v, slots);
+    }
     for (int i = 0; i < t->field_count; i++) {
         const struct field *f = &t->fields[i];
         if (!f->type->has_defaults)

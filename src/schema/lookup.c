@@ -1,13 +1,22 @@
 /* Finding types, fields, resources and subresources in the tables. */
 #include "schema/tables.h"
 
+static int name_cmp(struct str name, const struct field *f)
+{
+    size_t n = name.len < f->name_len ? name.len : f->name_len;
+    int order = n ? memcmp(name.ptr, f->name, n) : 0;
+    return order ? order : (int)name.len - (int)f->name_len;
+}
+
 const struct field *type_field(const struct type *t, struct str name)
 {
     int low = 0, high = t->field_count;
+    if (name.len > UINT16_MAX)
+        return NULL;
     while (low < high) {
         int mid = (low + high) / 2;
         const struct field *f = &t->fields[t->by_name[mid]];
-        int order = str_cmp(name, str_mem(f->name, f->name_len));
+        int order = name_cmp(name, f);
         if (order == 0)
             return f;
         if (order < 0)
@@ -16,6 +25,21 @@ const struct field *type_field(const struct type *t, struct str name)
             low = mid + 1;
     }
     return NULL;
+}
+
+const struct field *type_field_near(const struct type *t, struct str name, int *next)
+{
+    enum { LOOK_AHEAD = 8 };
+    int end = *next + LOOK_AHEAD < t->field_count ? *next + LOOK_AHEAD : t->field_count;
+    const struct field *f = NULL;
+    for (int i = *next; i < end && !f; i++)
+        if (t->fields[i].name_len == name.len && name.len && memcmp(t->fields[i].name, name.ptr, name.len) == 0)
+            f = &t->fields[i];
+    if (!f)
+        f = type_field(t, name);
+    if (f)
+        *next = (int)(f - t->fields) + 1;
+    return f;
 }
 
 const struct type *schema_type_str(struct str name)

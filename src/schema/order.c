@@ -88,36 +88,42 @@ struct doc *field_zero(struct arena *mem, const struct field *f)
     }
 }
 
-void type_slots(const struct type *t, const struct doc *obj, struct doc **slots)
+uint32_t type_slots(const struct type *t, const struct doc *obj, struct doc **slots)
 {
+    uint32_t known = 0;
+    int next = 0;
     memset(slots, 0, sizeof(*slots) * t->field_count);
-    int next = 0; /* documents mostly come in the order of the table */
     doc_each(d, obj)
     {
-        const struct field *f = NULL;
-        if (next < t->field_count && str_eq(d->key, str_mem(t->fields[next].name, t->fields[next].name_len)))
-            f = &t->fields[next];
-        else
-            f = type_field(t, d->key);
+        const struct field *f = type_field_near(t, d->key, &next);
         if (!f)
             continue;
-        next = (int)(f - t->fields) + 1;
         slots[f - t->fields] = d->type == DOC_NULL ? NULL : d;
+        known++;
     }
+    return known;
 }
 
-static void order_struct(struct arena *mem, const struct type *t, struct doc *obj)
+/* The members that the type does not know, taken out, chained. */
+static struct doc *take_unknown(const struct type *t, struct doc *obj)
 {
-    struct doc *slots[SCHEMA_FIELDS_MAX], *unknown = NULL, *unknown_last = NULL;
-    type_slots(t, obj, slots);
+    struct doc *first = NULL, **end = &first;
     for (struct doc *d = obj->first, *next; d; d = next) {
         next = d->next;
         if (type_field(t, d->key))
             continue;
         d->next = NULL;
-        *(unknown_last ? &unknown_last->next : &unknown) = d;
-        unknown_last = d;
+        *end = d;
+        end = &d->next;
     }
+    return first;
+}
+
+static void order_struct(struct arena *mem, const struct type *t, struct doc *obj)
+{
+    struct doc *slots[SCHEMA_FIELDS_MAX];
+    bool all_known = type_slots(t, obj, slots) == obj->count;
+    struct doc *unknown = all_known ? NULL : take_unknown(t, obj);
     doc_clear(obj);
     for (int i = 0; i < t->field_count; i++) {
         const struct field *f = &t->fields[i];

@@ -36,7 +36,7 @@ static int get_double(struct decoder *d, double v, struct doc **ret)
 {
     if (!isfinite(v))
         return fail(d, "number is not finite");
-    if (v == (double)(int64_t)v && fabs(v) < 1e15) {
+    if (fabs(v) < 1e15 && v == (double)(int64_t)v) {
         *ret = doc_new_int(d->mem, (int64_t)v);
         return 0;
     }
@@ -225,6 +225,8 @@ static int get_list_wrapped(struct decoder *d, const struct type *t, struct str 
         else
             doc_push(*ret, item);
     }
+    if (!doc_len(*ret)) /* a nil slice in Go */
+        *ret = doc_new_null(d->mem);
     return w.bad ? -1 : 0;
 }
 

@@ -175,9 +175,10 @@ static void read_struct(struct reader *r, const struct type *t, struct doc *v, c
                         const struct fpath *at)
 {
     struct doc *last = NULL;
+    int near = 0;
     for (struct doc *d = v->first, *next; d; d = next) {
         next = d->next;
-        const struct field *f = type_field(t, d->key);
+        const struct field *f = type_field_near(t, d->key, &near);
         struct spot spot = {up, t, f};
         struct fpath here = {at, f ? f->name : NULL, 0, STR_NULL};
         if (f && d->type != DOC_NULL)

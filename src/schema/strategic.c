@@ -206,60 +206,79 @@ static void settle_order(struct merge *m, struct doc *list, const struct items *
 
 static int merge_object(struct merge *m, const struct type *t, struct doc *to, const struct doc *patch);
 
-/* Items with $patch: they delete, or replace the whole list. *ret_rest: the other items. */
-static int special_items(struct merge *m, struct doc *to, const struct doc *patch, const char *key,
-                         struct doc **ret_rest)
+/* Keep the items whose id is not in `gone`. */
+static int drop_items(struct merge *m, struct doc *list, const char *key, const struct map *gone)
+{
+    struct items items;
+    if (items_of(m, list, key, &items) < 0)
+        return -1;
+    doc_clear(list);
+    for (int i = 0; i < items.count; i++)
+        if (!map_get(gone, items.ids[i]))
+            doc_link(list, items.all[i]);
+    return 0;
+}
+
+/* One item with $patch. 0, 1: replace the whole list, -1. */
+static int special_item(struct merge *m, const struct doc *item, const struct doc *directive, const char *key,
+                        struct map *gone)
+{
+    const struct doc *id = doc_get(item, key);
+    if (str_is(doc_string(directive), "replace"))
+        return 1;
+    if (str_is(doc_string(directive), "merge"))
+        return bad(m, "merging lists cannot yet be specified in the patch");
+    struct str text = go_text(m, item), word = go_text(m, directive);
+    if (!str_is(doc_string(directive), "delete"))
+        return err_set(m->err, ERR_BAD_REQUEST, "unknown patch type: " STR_FMT " in map: " STR_FMT, STR_ARG(word),
+                       STR_ARG(text));
+    if (!id)
+        return err_set(m->err, ERR_BAD_REQUEST, "map: " STR_FMT " does not contain declared merge key: %s",
+                       STR_ARG(text), key);
+    map_put(gone, id_of(m, id), m);
+    return 0;
+}
+
+/* Items with $patch delete, or replace the whole list; the others are left in `rest`. */
+static int special_items(struct merge *m, struct doc *to, const struct doc *patch, const char *key, struct doc *rest)
 {
     bool replace = false;
-    struct doc *rest = doc_new_array(m->mem);
+    struct map gone = MAP_INIT;
+    int r = 0;
     doc_each(d, patch)
     {
-        const struct doc *directive = doc_get(d, "$patch"), *id = doc_get(d, key);
-        if (!directive) {
+        const struct doc *directive = doc_get(d, "$patch");
+        if (r < 0)
+            break;
+        if (!directive)
             doc_push(rest, doc_copy(m->mem, d));
-        } else if (str_is(doc_string(directive), "delete")) {
-            if (!id) {
-                struct str text = go_text(m, d);
-                return err_set(m->err, ERR_BAD_REQUEST, "map: " STR_FMT " does not contain declared merge key: %s",
-                               STR_ARG(text), key);
-            }
-            for (struct doc *old = doc_first(to), *next; old; old = next) {
-                next = old->next;
-                if (doc_get(old, key) && doc_eq(doc_get(old, key), id))
-                    doc_remove(to, old);
-            }
-        } else if (str_is(doc_string(directive), "replace")) {
+        else if ((r = special_item(m, d, directive, key, &gone)) > 0)
             replace = true;
-        } else if (str_is(doc_string(directive), "merge")) {
-            return bad(m, "merging lists cannot yet be specified in the patch");
-        } else {
-            struct str text = go_text(m, d), word = go_text(m, directive);
-            return err_set(m->err, ERR_BAD_REQUEST, "unknown patch type: " STR_FMT " in map: " STR_FMT, STR_ARG(word),
-                           STR_ARG(text));
-        }
     }
+    if (r >= 0 && gone.count && !replace)
+        r = drop_items(m, to, key, &gone);
+    map_done(&gone);
     if (replace) {
         doc_clear(to);
         for (struct doc *d = doc_first(rest), *next; d; d = next) {
             next = d->next;
             doc_link(to, d);
         }
-        rest = doc_new_array(m->mem);
+        doc_clear(rest);
     }
-    *ret_rest = rest;
-    return 0;
+    return r < 0 ? -1 : 0;
 }
 
 static int merge_objects(struct merge *m, const struct field *f, struct doc *to, const struct doc *patch)
 {
-    struct doc *rest;
+    struct doc *rest = doc_new_array(m->mem);
     struct items server, wanted, merged;
     struct map known = MAP_INIT; /* id to the item of `to` */
     int r = 0;
     if (!f->patch_key)
         return bad(m, "cannot merge lists without merge key");
     doc_each(d, patch) if (d->type != DOC_OBJECT) return bad(m, "expected a map in a list that merges");
-    if (special_items(m, to, patch, f->patch_key, &rest) < 0 || items_of(m, to, f->patch_key, &server) < 0 ||
+    if (special_items(m, to, patch, f->patch_key, rest) < 0 || items_of(m, to, f->patch_key, &server) < 0 ||
         items_of(m, rest, f->patch_key, &wanted) < 0)
         return -1;
     for (int i = server.count - 1; i >= 0; i--)
@@ -299,19 +318,15 @@ static int merge_scalars(struct merge *m, struct doc *to, const struct doc *patc
     return 0;
 }
 
-static int delete_scalars(struct merge *m, struct doc *to, const struct doc *gone)
+static int delete_scalars(struct merge *m, struct doc *to, const struct doc *list)
 {
-    struct map ids = MAP_INIT;
-    if (gone->type != DOC_ARRAY)
+    struct map gone = MAP_INIT;
+    if (list->type != DOC_ARRAY)
         return bad(m, "invalid patch format of primitive list");
-    doc_each(d, gone) map_put(&ids, id_of(m, d), to);
-    for (struct doc *d = doc_first(to), *next; d; d = next) {
-        next = d->next;
-        if (map_get(&ids, id_of(m, d)))
-            doc_remove(to, d);
-    }
-    map_done(&ids);
-    return 0;
+    doc_each(d, list) map_put(&gone, id_of(m, d), m);
+    int r = drop_items(m, to, NULL, &gone);
+    map_done(&gone);
+    return r;
 }
 
 static int merge_list(struct merge *m, const struct field *f, struct doc *to, const struct doc *patch)
@@ -340,10 +355,13 @@ static int retain_keys(struct merge *m, struct doc *to, const struct doc *patch,
         if (!map_get(&keep, d->key))
             r = -1;
     }
-    for (struct doc *d = doc_first(to), *next; r == 0 && d; d = next) {
+    struct doc *first = r == 0 ? doc_first(to) : NULL;
+    if (r == 0)
+        doc_clear(to);
+    for (struct doc *d = first, *next; d; d = next) {
         next = d->next;
-        if (!map_get(&keep, d->key))
-            doc_remove(to, d);
+        if (map_get(&keep, d->key))
+            doc_link(to, d);
     }
     map_done(&keep);
     return r < 0 ? bad(m, "invalid patch format of retainKeys") : 0;
@@ -424,15 +442,71 @@ static const struct field *member(const struct type *t, struct str key, struct f
     return room;
 }
 
-static int merge_member(struct merge *m, const struct type *t, struct doc *to, const struct doc *v)
+/* The members of an object that is merged into. Large maps are indexed: a hundred thousand keys may meet as many. */
+struct members {
+    struct doc *obj;
+    struct map index; /* key to member, when indexed */
+    bool indexed;
+};
+enum { INDEX_FROM = 256 };
+
+static struct members members_of(struct doc *obj, const struct doc *patch)
+{
+    struct members all = {obj, MAP_INIT, doc_len(obj) + doc_len(patch) > INDEX_FROM};
+    if (all.indexed)
+        doc_each(d, obj) map_put(&all.index, d->key, d);
+    return all;
+}
+
+static struct doc *members_get(const struct members *all, struct str key)
+{
+    return all->indexed ? map_get(&all->index, key) : doc_get_str(all->obj, key);
+}
+
+static void members_del(struct members *all, struct str key)
+{
+    if (all->indexed)
+        map_del(&all->index, key); /* leaves the object in members_done */
+    else
+        doc_del_str(all->obj, key);
+}
+
+static void members_set(struct members *all, struct str key, struct doc *v)
+{
+    struct doc *old = all->indexed ? map_get(&all->index, key) : NULL;
+    if (!all->indexed) {
+        doc_set(all->obj, key, v);
+    } else if (old) {
+        doc_assign(old, v);
+    } else {
+        doc_link_at(all->obj, key.ptr, key.len, v);
+        map_put(&all->index, key, v);
+    }
+}
+
+static void members_done(struct members *all)
+{
+    if (all->indexed) {
+        struct doc *first = doc_first(all->obj);
+        doc_clear(all->obj);
+        for (struct doc *d = first, *next; d; d = next) {
+            next = d->next;
+            if (map_get(&all->index, d->key) == d)
+                doc_link(all->obj, d);
+        }
+    }
+    map_done(&all->index);
+}
+
+static int merge_member(struct merge *m, const struct type *t, struct members *to, const struct doc *v)
 {
     bool deletes = str_starts(v->key, DELETE);
     struct str key = deletes ? str_from(v->key, DELETE.len) : v->key;
-    struct doc *old = doc_get_str(to, key), *own;
+    struct doc *old = members_get(to, key), *own;
     struct field room;
     const struct field *f = member(t, key, &room);
     if (v->type == DOC_NULL) {
-        doc_del_str(to, key);
+        members_del(to, key);
         return 0;
     }
     if (deletes)
@@ -443,10 +517,26 @@ static int merge_member(struct merge *m, const struct type *t, struct doc *to, c
         return merge_list(m, f, old, v);
     own = plain(m, v);
     if (own)
-        doc_set(to, key, own);
+        members_set(to, key, own);
     else
-        doc_del_str(to, key);
+        members_del(to, key);
     return 0;
+}
+
+static int merge_members(struct merge *m, const struct type *t, struct doc *to, const struct doc *patch)
+{
+    struct members all = members_of(to, patch);
+    int r = 0;
+    doc_each(d, patch)
+    {
+        if (r < 0 || str_starts(d->key, ORDER) || str_is(d->key, "$retainKeys"))
+            continue;
+        char *order = d->type == DOC_ARRAY ? str_fmtz(m->mem, "$setElementOrder/" STR_FMT, STR_ARG(d->key)) : NULL;
+        if (!order || !doc_get(patch, order)) /* else merged with its order already */
+            r = merge_member(m, t, &all, d);
+    }
+    members_done(&all);
+    return r;
 }
 
 static int merge_object(struct merge *m, const struct type *t, struct doc *to, const struct doc *patch)
@@ -461,14 +551,8 @@ static int merge_object(struct merge *m, const struct type *t, struct doc *to, c
     if (keys)
         r = retain_keys(m, to, patch, keys);
     doc_each(d, patch) if (r == 0 && str_starts(d->key, ORDER)) r = set_order(m, t, to, patch, d);
-    doc_each(d, patch)
-    {
-        if (r < 0 || d == keys || str_starts(d->key, ORDER))
-            continue;
-        char *order = d->type == DOC_ARRAY ? str_fmtz(m->mem, "$setElementOrder/" STR_FMT, STR_ARG(d->key)) : NULL;
-        if (!order || !doc_get(patch, order)) /* else merged with its order already */
-            r = merge_member(m, t, to, d);
-    }
+    if (r == 0)
+        r = merge_members(m, t, to, patch);
     m->depth--;
     return r;
 }

@@ -95,8 +95,33 @@ static void test_patches(void **state)
     }
 }
 
+/* A hundred thousand keys meet as many: linear, and right. */
+static void test_large_maps(void **state)
+{
+    enum { KEYS = 100000 };
+    cleanup_arena struct arena *mem = arena_new();
+    struct err err = ERR(mem);
+    struct sb a = SB(mem), b = SB(mem);
+    for (int i = 0; i < KEYS; i++) {
+        sb_addf(&a, "%s\"k%d\":\"a\"", i ? "," : "{\"data\":{", i);
+        sb_addf(&b, i % 2 ? "%s\"k%d\":null" : "%s\"k%d\":\"b\"", i ? "," : "{\"data\":{\"new\":\"n\",", i + 1);
+    }
+    sb_addz(&a, "}}"), sb_addz(&b, "}}");
+    struct doc *target = doc_parse(mem, sb_str(&a), NULL, &err), *patch = doc_parse(mem, sb_str(&b), NULL, &err);
+    assert_true(target && patch);
+    struct doc *data =
+        doc_get(schema_strategic_merge(mem, schema_type("core.v1.ConfigMap"), target, patch, &err), "data");
+    assert_int_equal(doc_len(data), KEYS / 2 + 2); /* k0, the odd ones, new */
+    assert_string_equal(str_z(mem, doc_str(data, "k1")), "b");
+    assert_string_equal(str_z(mem, doc_str(data, "k0")), "a");
+    assert_null(doc_get(data, "k2"));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_patches)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_patches),
+        cmocka_unit_test(test_large_maps),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,8 +46,10 @@ static inline void doc_link_at(struct doc *obj, const char *key, size_t key_len,
     value->key = str_mem(key, key_len);
     doc_link(obj, value);
 }
+/* type_field for members that mostly come in the order of the table: *next (0 at first) is where to look first. */
+const struct field *type_field_near(const struct type *t, struct str name, int *next);
 /* Members by index of field; NULL: absent or null. slots has room for t->field_count. Members the type does not know
- * are left alone. */
-void type_slots(const struct type *t, const struct doc *obj, struct doc **slots);
+ * are left alone; returns how many it knows. */
+uint32_t type_slots(const struct type *t, const struct doc *obj, struct doc **slots);
 
 #endif

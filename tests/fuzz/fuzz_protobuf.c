@@ -1,5 +1,6 @@
 /* Whatever decodes is canonical: it encodes, and decodes again to the same JSON. The first byte picks between the
  * envelope and the message of a type, so that deep types are reached without guessing names. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "schema/schema.h"
@@ -25,8 +26,11 @@ static void check(struct arena *mem, const struct type *t, struct doc *obj)
         abort();
     if (doc_get(obj, "kind") && !doc_get(again, "kind")) /* the envelope's, not the message's */
         return;
-    if (!str_eq(before, doc_json(mem, again)))
+    struct str after = doc_json(mem, again);
+    if (!str_eq(before, after)) {
+        fprintf(stderr, "before " STR_FMT "\nafter  " STR_FMT "\n", STR_ARG(before), STR_ARG(after));
         abort();
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
