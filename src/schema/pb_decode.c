@@ -5,6 +5,7 @@
 
 #include "doc/wire.h"
 #include "schema/pb.h"
+#include "schema/quantity.h"
 #include "schema/tables.h"
 #include "schema/times.h"
 
@@ -122,6 +123,19 @@ static bool get_only(struct str bytes, struct str *ret)
     return !w.bad;
 }
 
+static int get_quantity(struct decoder *d, struct str bytes, struct doc **ret)
+{
+    struct str text;
+    struct quantity q;
+    if (!get_only(bytes, &text))
+        return -1;
+    text = text.len ? text : STR("0");
+    int code = quantity_parse(text, &q);
+    if (code < 0)
+        return fail(d, quantity_strerror(code));
+    return get_string(d, quantity_canonical(d->mem, text), ret);
+}
+
 /* The JSON, or another envelope, that a RawExtension carries. */
 static int get_raw(struct decoder *d, struct str bytes, struct doc **ret)
 {
@@ -154,7 +168,6 @@ static int get_either(struct decoder *d, const struct type *t, struct str bytes,
 /* A value in a length-delimited field. old: an earlier occurrence of a message, merged into as Go does; or NULL. */
 static int get_bytes(struct decoder *d, const struct type *t, struct str bytes, struct doc *old, struct doc **ret)
 {
-    struct str only;
     switch (t->kind) {
     case TYPE_STRING:
         return get_string(d, bytes, ret);
@@ -165,9 +178,7 @@ static int get_bytes(struct decoder *d, const struct type *t, struct str bytes, 
         *ret = doc_is(old, DOC_OBJECT) ? old : doc_new_object(d->mem);
         return get_message(d, t, bytes, *ret);
     case TYPE_QUANTITY:
-        if (!get_only(bytes, &only))
-            return -1;
-        return get_string(d, only.len ? only : STR("0"), ret);
+        return get_quantity(d, bytes, ret);
     case TYPE_INT_OR_STRING:
         return get_int_or_string(d, bytes, ret);
     case TYPE_TIME:

@@ -201,6 +201,40 @@ static void test_map_entries_in_any_order(void **state)
     assert_string_equal(str_z(mem, doc_json(mem, obj)), "{\"metadata\":{},\"data\":{\"a\":\"2\",\"z\":\"3\"}}");
 }
 
+/* Items of a list have no kind of their own on the wire. */
+static void test_lists(void **state)
+{
+    cleanup_arena struct arena *mem = arena_new();
+    struct err err = ERR(mem);
+    const char *json = "{\"kind\":\"ConfigMapList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"7\"},"
+                       "\"items\":[{\"metadata\":"
+                       "{\"name\":\"a\"}},{\"metadata\":{\"name\":\"b\"},\"data\":{\"k\":\"v\"}}]}";
+    struct doc *list = doc_parse(mem, str_of(json), NULL, &err), *back = NULL;
+    struct sb out = SB(mem);
+    assert_int_equal(schema_encode_pb(&out, schema_type("core.v1.ConfigMapList"), list), 0);
+    assert_int_equal(schema_decode_pb(mem, sb_str(&out), &back, &err), 0);
+    assert_string_equal(str_z(mem, doc_json(mem, back)), json);
+}
+
+/* Clients in Go send quantities as they were written: they are made canonical, or refused, here. */
+static void test_quantities_off_the_wire(void **state)
+{
+    cleanup_arena struct arena *mem = arena_new();
+    struct err err = ERR(mem);
+    const struct type *t = schema_type("core.v1.ResourceRequirements");
+    struct doc *obj;
+    struct str good = STR("\x0a\x0e\x0a\x03"
+                          "cpu\x12\x07\x0a\x05"
+                          "1000m"),
+               bad = STR("\x0a\x0c\x0a\x03"
+                         "cpu\x12\x05\x0a\x03"
+                         "lot");
+    assert_int_equal(schema_decode_pb_message(mem, t, good, &obj, &err), 0);
+    assert_string_equal(str_z(mem, doc_json(mem, obj)), "{\"limits\":{\"cpu\":\"1\"}}");
+    assert_int_equal(schema_decode_pb_message(mem, t, bad, &obj, &err), -1);
+    assert_true(str_has(err.message, STR("quantities must match")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +242,8 @@ int main(void)
         cmocka_unit_test(test_small_ones),
         cmocka_unit_test(test_broken_messages_are_refused),
         cmocka_unit_test(test_map_entries_in_any_order),
+        cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_quantities_off_the_wire),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
