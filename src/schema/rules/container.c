@@ -96,7 +96,7 @@ static void check_subscript(struct rule_ctx *c, const struct fpath *at, struct s
 
 void check_field_ref(struct rule_ctx *c, const struct fpath *at, const struct doc *ref, bool volume)
 {
-    struct str version = doc_str(ref, "apiVersion"), path = doc_str(ref, "fieldPath"), base, key;
+    struct str version = doc_str(ref, "apiVersion"), path = doc_str(ref, "fieldPath"), base = path, key = STR_NULL;
     const char *const *allowed = volume ? volume_paths : env_paths;
     if (!version.len) {
         rule_required(c, AT(at, "apiVersion"), NULL);
