@@ -124,10 +124,29 @@ static void check_managed_fields(struct rule_ctx *c, const struct fpath *at, con
     }
 }
 
+/* The groups whose kinds go through core's ValidateObjectMeta; custom resources and the aggregator's do not. */
+static bool is_core_validated(const char *group)
+{
+    static const char *const groups[] = {"",
+                                         "apps",
+                                         "batch",
+                                         "autoscaling",
+                                         "policy",
+                                         "networking.k8s.io",
+                                         "discovery.k8s.io",
+                                         "rbac.authorization.k8s.io",
+                                         "storage.k8s.io",
+                                         "scheduling.k8s.io",
+                                         NULL};
+    for (const char *const *g = groups; *g; g++)
+        if (!strcmp(group, *g))
+            return true;
+    return false;
+}
+
 static void check_kube_finalizers(struct rule_ctx *c, const struct doc *meta)
 {
-    if (c->res && c->res->group && *c->res->group && !strchr(c->res->group, '.') && strcmp(c->res->group, "apps") &&
-        strcmp(c->res->group, "batch") && strcmp(c->res->group, "autoscaling") && strcmp(c->res->group, "policy"))
+    if (c->res && c->res->group && !is_core_validated(c->res->group))
         return;
     const struct fpath *at = AT(&metadata, "finalizers");
     rule_each(f, doc_get(meta, "finalizers")) check_core_finalizer(c, AT_INDEX(at, f_i), doc_string(f));
