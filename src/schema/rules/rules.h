@@ -81,7 +81,8 @@ void check_at_most_100_percent(struct rule_ctx *c, const struct fpath *at, const
 int64_t int_or_percent(const struct doc *value); /* the number before the %, or the int; 0 for anything else */
 /* value and old must be equal; either may be NULL. Absent, null and (in objects and lists) empty are the same. */
 bool check_immutable(struct rule_ctx *c, const struct fpath *at, const struct doc *value, const struct doc *old);
-/* The equality that rule uses: Semantic.DeepEqual, where nil and empty are one and quantities are compared by value. */
+/* The equality that rule uses: Semantic.DeepEqual, where nil and empty are one. Quantities are equal when spelled
+ * alike, which reading has made canonical. */
 bool rule_equal(const struct doc *a, const struct doc *b);
 /* What cmp.Diff would show, in short: one line a difference, paths from spec. Ours differs from Go's layout. */
 struct str rule_diff(struct arena *mem, const struct doc *old, const struct doc *value);
