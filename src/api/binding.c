@@ -95,13 +95,13 @@ void handle_binding(struct api_req *r)
 {
     struct write_opts o;
     enum media_form form;
-    struct write_job *j = job_new(r, WRITE_PATCH);
+    struct write_job *j = write_job_new(r, WRITE_PATCH);
     if (write_options(r, "CreateOptions", &o) < 0 ||
         negotiate_body(exchange_header(r->x, "content-type"), &form, &r->err) < 0 ||
         !(j->state = decode_body(j->mem, j->body, form, schema_type("core.v1.Binding"), "Binding", "v1", o.validation,
                                  &j->warnings, &r->err)) ||
         check(j->state, &r->err) < 0) {
-        job_fail(j, &r->err);
+        write_job_fail(j, &r->err);
         return;
     }
     const struct resource *pods = schema_resource(STR_NULL, STR("v1"), STR("pods"));
@@ -110,7 +110,7 @@ void handle_binding(struct api_req *r)
         j->w.name = name;
     if (!str_eq(j->w.name, name)) {
         err_set(&r->err, ERR_BAD_REQUEST, "name in URL does not match name in Binding object");
-        job_fail(j, &r->err);
+        write_job_fail(j, &r->err);
         return;
     }
     j->w.res = pods;
@@ -119,5 +119,5 @@ void handle_binding(struct api_req *r)
     j->w.field_manager = str_dup(j->mem, o.field_manager);
     j->w.mutate = mutate;
     j->answer = answer;
-    job_start(j);
+    write_job_start(j);
 }

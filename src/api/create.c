@@ -22,14 +22,14 @@ void handle_create(struct api_req *r)
         reply_err(r);
         return;
     }
-    struct write_job *j = job_new(r, WRITE_CREATE);
+    struct write_job *j = write_job_new(r, WRITE_CREATE);
     j->w.dry_run = o.dry_run;
     j->w.field_manager = str_dup(j->mem, o.field_manager);
     j->w.body = decode_body(j->mem, j->body, form, r->res->type, r->res->kind, r->res->api_version, o.validation,
                             &j->warnings, &r->err);
     if (!j->w.body || check_namespace(j, j->w.body, &r->err) < 0) {
-        job_fail(j, &r->err);
+        write_job_fail(j, &r->err);
         return;
     }
-    job_start(j);
+    write_job_start(j);
 }

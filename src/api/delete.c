@@ -31,7 +31,7 @@ void handle_delete(struct api_req *r)
         reply_err(r);
         return;
     }
-    struct write_job *j = job_new(r, WRITE_DELETE);
+    struct write_job *j = write_job_new(r, WRITE_DELETE);
     j->w.dry_run = o.dry_run;
     j->w.grace_s = o.grace_s;
     j->w.want_uid = str_dup(j->mem, o.want_uid);
@@ -39,5 +39,5 @@ void handle_delete(struct api_req *r)
     j->w.propagation = (unsigned)o.propagation;
     j->answer = answer;
     j->state = o.orphan_false ? j : NULL;
-    job_start(j);
+    write_job_start(j);
 }

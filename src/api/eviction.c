@@ -63,7 +63,7 @@ static void evict(struct write_job *j)
     j->w.want_rev = e->o.want_rev;
     j->w.propagation = (unsigned)e->o.propagation;
     j->answer = answer;
-    job_start(j);
+    write_job_start(j);
 }
 
 static struct doc *too_many(struct write_job *j, struct err *err, struct str why, int retry_s)
@@ -169,12 +169,12 @@ static int prepare(struct api_req *r, struct write_job *j, struct eviction *e)
 
 void handle_eviction(struct api_req *r)
 {
-    struct write_job *j = job_new(r, WRITE_DELETE);
+    struct write_job *j = write_job_new(r, WRITE_DELETE);
     struct eviction *e = arena_new_of(j->mem, struct eviction);
     j->state = e;
     arena_on_free(j->mem, release, e);
     if (prepare(r, j, e) < 0) {
-        job_fail(j, &r->err);
+        write_job_fail(j, &r->err);
         return;
     }
     if (!e->pdb) {
@@ -187,5 +187,5 @@ void handle_eviction(struct api_req *r)
     j->w.ns = e->pdb->ns, j->w.name = e->pdb->name;
     j->w.mutate = take_disruption;
     j->then = on_budget;
-    job_start(j);
+    write_job_start(j);
 }

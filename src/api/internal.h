@@ -242,11 +242,11 @@ struct write_job {
     void *state;
     struct patch *patch;
 };
-struct write_job *job_new(struct api_req *r, enum write_verb verb);
-void job_start(struct write_job *j);
+struct write_job *write_job_new(struct api_req *r, enum write_verb verb);
+void write_job_start(struct write_job *j);
 /* Fail before the write began: answers and frees. */
-void job_fail(struct write_job *j, const struct err *err);
-void job_free(struct write_job *j);
+void write_job_fail(struct write_job *j, const struct err *err);
+void write_job_free(struct write_job *j);
 
 /* ---- behaviours: each answers r, now or later */
 void handle_get(struct api_req *r);

@@ -108,14 +108,14 @@ static struct doc *mutate(struct write_req *w, struct doc *current, struct err *
 void handle_patch(struct api_req *r)
 {
     struct write_opts o;
-    struct write_job *j = job_new(r, WRITE_PATCH);
+    struct write_job *j = write_job_new(r, WRITE_PATCH);
     if (write_options(r, "PatchOptions", &o) < 0 ||
         !(j->patch = patch_read(j->mem, exchange_header(r->x, "content-type"), j->body, o.validation, &r->err))) {
-        job_fail(j, &r->err);
+        write_job_fail(j, &r->err);
         return;
     }
     j->w.dry_run = o.dry_run;
     j->w.field_manager = str_dup(j->mem, o.field_manager);
     j->w.mutate = mutate;
-    job_start(j);
+    write_job_start(j);
 }

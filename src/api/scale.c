@@ -89,7 +89,7 @@ static void write_scale(struct api_req *r, bool is_patch)
 {
     struct write_opts o;
     enum media_form form;
-    struct write_job *j = job_new(r, WRITE_PATCH);
+    struct write_job *j = write_job_new(r, WRITE_PATCH);
     bool ok = write_options(r, is_patch ? "PatchOptions" : "UpdateOptions", &o) == 0;
     if (ok && is_patch) {
         j->patch = patch_read(j->mem, exchange_header(r->x, "content-type"), j->body, o.validation, &r->err);
@@ -100,7 +100,7 @@ static void write_scale(struct api_req *r, bool is_patch)
                                      "autoscaling/v1", o.validation, &j->warnings, &r->err));
     }
     if (!ok) {
-        job_fail(j, &r->err);
+        write_job_fail(j, &r->err);
         return;
     }
     j->w.dry_run = o.dry_run;
@@ -108,7 +108,7 @@ static void write_scale(struct api_req *r, bool is_patch)
     j->w.mutate = is_patch ? mutate_patch : mutate_put;
     j->w.sub = NULL; /* what changes is the object's spec */
     j->answer = answer;
-    job_start(j);
+    write_job_start(j);
 }
 
 void handle_scale(struct api_req *r)

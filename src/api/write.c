@@ -26,7 +26,7 @@ const struct user *user_copy(struct arena *mem, const struct user *u)
     return c;
 }
 
-void job_free(struct write_job *j)
+void write_job_free(struct write_job *j)
 {
     if (j->r)
         j->r->job = NULL;
@@ -54,10 +54,10 @@ static void on_done(struct write_req *w, struct obj *obj, const struct err *err)
             reply_obj(r, w->created ? 201 : j->code, obj);
         j->r = NULL;
     }
-    job_free(j);
+    write_job_free(j);
 }
 
-struct write_job *job_new(struct api_req *r, enum write_verb verb)
+struct write_job *write_job_new(struct api_req *r, enum write_verb verb)
 {
     struct arena *mem = arena_new();
     struct write_job *j = arena_new_of(mem, struct write_job);
@@ -78,17 +78,17 @@ struct write_job *job_new(struct api_req *r, enum write_verb verb)
     return j;
 }
 
-void job_start(struct write_job *j)
+void write_job_start(struct write_job *j)
 {
     write_start(j->api->writer, &j->w);
 }
 
-void job_fail(struct write_job *j, const struct err *err)
+void write_job_fail(struct write_job *j, const struct err *err)
 {
     struct api_req *r = j->r;
     r->job = NULL;
     set_warnings(r, &j->warnings);
     reply_status(r, err);
     j->r = NULL;
-    job_free(j);
+    write_job_free(j);
 }
