@@ -2,7 +2,9 @@
  * real one.
  *
  * SAMPAN_LONG=1 runs many more rounds. */
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 
 #include "store/faulty_vfs.h"
 #include "store/test_sqlite.h"
@@ -374,11 +376,97 @@ static void test_kill_at_any_moment(void **state)
     disk_free(w);
 }
 
+/* ---- real file systems that are read-only or full, in a mount namespace of their own */
+
+#define MUST(x)                                                                                                        \
+    do {                                                                                                               \
+        if (!(x))                                                                                                      \
+            _exit(__LINE__ % 200 + 10);                                                                                \
+    } while (0)
+
+static void read_only_child(struct disk_world *w)
+{
+    MUST(mount(w->dir, w->dir, NULL, MS_BIND, NULL) == 0);
+    MUST(mount(NULL, w->dir, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL) == 0);
+    disk_open(w);
+    uint64_t rev = disk_rev(w, "a");
+    MUST(rev && disk_state(w).read_only && str_has(disk_state(w).why, STR("read-only")));
+    MUST(disk_put(w, "b", "", 0).error == -EROFS);
+    MUST(mount(NULL, w->dir, NULL, MS_BIND | MS_REMOUNT, NULL) == 0);
+    MUST(disk_put(w, "b", "", 0).error == 0);
+    MUST(disk_put(w, "a", "", rev).error == 0);
+    MUST(!disk_state(w).read_only);
+    disk_close(w);
+    disk_open(w);
+    MUST(disk_rev(w, "b") && disk_rev(w, "a") > rev);
+    disk_close(w);
+}
+
+static void full_child(struct disk_world *w)
+{
+    static char block[65536];
+    MUST(mount("tmpfs", w->dir, "tmpfs", 0, "size=1m") == 0);
+    disk_open(w);
+    uint64_t rev = disk_put(w, "a", "", 0).rev;
+    int fd = open(str_fmtz(w->mem, "%s/filler", w->dir), O_CREAT | O_WRONLY, 0600);
+    while (write(fd, block, sizeof block) > 0)
+        ;
+    struct test_result r = {0};
+    for (int i = 0; i < 50 && r.error == 0; i++)
+        r = disk_put(w, str_fmtz(w->mem, "p%d", i), "", 0);
+    MUST(r.error == -ENOSPC && str_has(disk_state(w).why, STR("no space left")));
+    MUST(disk_put(w, "a", "", rev).error == -ENOSPC && disk_rev(w, "a") == rev);
+    MUST(ftruncate(fd, 0) == 0);
+    MUST(disk_put(w, "a", "", rev).error == 0 && !disk_state(w).read_only);
+    disk_close(w);
+    disk_open(w); /* and starts when full */
+    while (write(fd, block, sizeof block) > 0)
+        ;
+    disk_close(w);
+    disk_open(w);
+    MUST(disk_rev(w, "a") > rev);
+    disk_close(w);
+    MUST(umount2(w->dir, MNT_DETACH) == 0);
+}
+
+static void in_namespace(void (*child)(struct disk_world *w))
+{
+    struct disk_world *w = disk_new();
+    disk_open(w);
+    disk_put(w, "a", "", 0);
+    disk_close(w);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+            _exit(2);
+        child(w);
+        _exit(0);
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    disk_free(w);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 2)
+        skip(); /* not allowed to make a mount namespace */
+    assert_int_equal(status, 0);
+}
+
+static void test_read_only_file_system(void **state)
+{
+    in_namespace(read_only_child);
+}
+
+static void test_full_file_system(void **state)
+{
+    in_namespace(full_child);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kill_at_any_moment),
+        cmocka_unit_test(test_read_only_file_system),
+        cmocka_unit_test(test_full_file_system),
         T(test_errors_pass_and_nothing_is_fed),
         T(test_a_failed_batch_fails_what_is_stacked_on_it),
         T(test_an_error_at_every_operation),

@@ -111,9 +111,19 @@ static bool has_node(const struct resource *res)
     return (!res->group || !*res->group) && strcmp(res->name, "pods") == 0;
 }
 
+/* Nothing else may stand where the revision will be written. */
 static bool slot_is_whole(struct str json, size_t at)
 {
-    return at != SIZE_MAX && at + OBJ_REV_SLOT <= json.len && json.ptr[at] == '"';
+    if (at == SIZE_MAX || at + OBJ_REV_SLOT > json.len || json.ptr[at] != '"')
+        return false;
+    size_t i = at + 1, end = at + OBJ_REV_SLOT;
+    while (i < end && json.ptr[i] >= '0' && json.ptr[i] <= '9')
+        i++;
+    if (i == end || json.ptr[i++] != '"')
+        return false;
+    while (i < end && json.ptr[i] == ' ')
+        i++;
+    return i == end;
 }
 
 /* The name as the key has it. */

@@ -103,6 +103,7 @@ static void test_load_refuses_other_bytes(void **state)
         "{\"metadata\":{\"labels\":{\"a\"}}}",
         "{\"metadata\":{\"ownerReferences\":[{]}}",
         "{\"metadata\":{\"name\":\"x\",\"resourceVersion\":12345678901234567890123}}",
+        "{\"metadata\":{\"name\":\"x\",\"resourceVersion\":\"1\",\"labels\":{\"aaaaaaaaaaaa\":\"b\"}}}",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         char *copy = malloc(strlen(bad[i]) + 1); /* so that ASan sees the end */

@@ -300,7 +300,8 @@ static bool begin_backup(struct sqlite *q)
     if (!q->backup)
         return false;
     job_clear(q->job);
-    backup_fill(q->backup, q->job);
+    q->job->kind = JOB_BACKUP;
+    q->job->backup = q->backup;
     q->doing = DOING_BACKUP;
     return true;
 }

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum { BACKUP_PAGES = 256 /* a step: a megabyte, between two batches */ };
+
 /* Who starts from a backup does not know which revisions were handed out after it was taken. It goes on beyond them: so
  * many lie between, which at 15,000 writes a second is 50 days. */
 static const uint64_t restore_gap = 1ull << 36;
@@ -53,14 +55,6 @@ int backup_begin(struct backup **ret, struct db *d, const char *to, void (*done)
     return 0;
 }
 
-void backup_fill(struct backup *b, struct job *j)
-{
-    if (!b->copy)
-        b->copy = sqlite3_backup_init(b->to, "main", b->d->sql, "main");
-    j->kind = JOB_BACKUP;
-    j->backup = b->copy;
-}
-
 static void on_meta(void *ctx, struct str name, struct str value)
 {
     if (str_is(name, "reserved"))
@@ -92,6 +86,18 @@ static int finish(struct backup *b)
     return error ? error : rename(b->part, b->path) < 0 ? -errno : 0;
 }
 
+int backup_step(struct backup *b, bool *ret_more)
+{
+    *ret_more = false;
+    if (!b->copy)
+        b->copy = sqlite3_backup_init(b->to, "main", b->d->sql, "main");
+    int rc = b->copy ? sqlite3_backup_step(b->copy, BACKUP_PAGES) : sqlite3_errcode(b->to);
+    if (rc == SQLITE_DONE)
+        return finish(b);
+    *ret_more = rc == SQLITE_OK || rc == SQLITE_BUSY || rc == SQLITE_LOCKED;
+    return *ret_more ? 0 : db_errno(b->d, rc);
+}
+
 static struct backup *end(struct backup *b, int error)
 {
     if (error)
@@ -105,7 +111,7 @@ struct backup *backup_stepped(struct backup *b, const struct job *j)
 {
     if (!j->error && j->backup_more)
         return b;
-    return end(b, j->error ? j->error : finish(b));
+    return end(b, j->error);
 }
 
 struct backup *backup_abandon(struct backup *b)

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { BACKUP_PAGES = 256 /* a step: a megabyte, between two batches */ };
+#include "store/sqlite_backup.h"
 
 static void work(struct loop_work *w);
 static void finished(struct loop_work *w);
@@ -123,16 +123,11 @@ static int write_job(struct job *j)
     return write_all(j);
 }
 
-static int backup_job(struct job *j)
-{
-    int rc = sqlite3_backup_step(j->backup, BACKUP_PAGES);
-    j->backup_more = rc == SQLITE_OK || rc == SQLITE_BUSY || rc == SQLITE_LOCKED;
-    return j->backup_more || rc == SQLITE_DONE ? 0 : db_errno(j->db, rc);
-}
-
 void job_run(struct job *j)
 {
-    j->error = j->kind == JOB_WRITE ? write_job(j) : j->kind == JOB_CHECKPOINT ? db_checkpoint(j->db) : backup_job(j);
+    j->error = j->kind == JOB_WRITE        ? write_job(j)
+               : j->kind == JOB_CHECKPOINT ? db_checkpoint(j->db)
+                                           : backup_step(j->backup, &j->backup_more);
 }
 
 /* ---- threads */

@@ -33,7 +33,7 @@ struct job {
     struct list *metas; /* of struct meta_put; NULL: none */
     uint64_t mark;      /* 0: none; else write "reserved" and take "clean" away */
     uint64_t clean;     /* 0: none; else write "clean" */
-    sqlite3_backup *backup;
+    struct backup *backup;
     bool backup_more;
     int error;
 };
