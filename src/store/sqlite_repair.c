@@ -1,4 +1,4 @@
-/* store/repair.c - `sampan store repair`: a new file from all that is whole; the old one stays beside it. */
+/* store/sqlite_repair.c - `sampan store repair`: a new file from all that is whole; the old one stays beside it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
