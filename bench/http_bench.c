@@ -171,7 +171,8 @@ static SSL *tls_connect(SSL_CTX *ctx, int port, const char *path)
     struct sockaddr_in to = {
         .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     char request[256], answer[4096];
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* else the request waits 40 ms for an ACK */
     if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0)
         exit(1);
     SSL *ssl = SSL_new(ctx);
@@ -206,7 +207,7 @@ static void watchers(void)
         SSL *trigger = tls_connect(ctx, port, "/event");
         uint64_t begin = uv_hrtime(); /* the request has just been sent */
         char buf[8192];
-        for (int i = 0; i < WATCHERS; i++) /* there is not yet taken: decrypting for 1,000 is not the server's work */
+        for (int i = 0; i < WATCHERS; i++) /* until it lies at the last, not yet decrypted */
             while (recv(SSL_get_fd(all[i]), buf, sizeof buf, MSG_PEEK | MSG_DONTWAIT) < BODY_BYTES)
                 ;
         double ms = (double)(uv_hrtime() - begin) / 1e6;
