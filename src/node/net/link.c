@@ -1,0 +1,356 @@
+/* rtnetlink by libmnl: one socket, several requests in one packet, each answered in order. */
+#include "node/net/link.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_link.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "node/files.h"
+
+enum { BATCH_BYTES = 4096, ANSWER_BYTES = 8192 };
+enum { ROUTE_PROTOCOL = 0x53 }; /* marks our routes; /etc/iproute2/rt_protos has no name for it */
+
+struct link {
+    struct mnl_socket *socket;
+    uint32_t seq;
+};
+
+/* Requests that are sent together. */
+struct batch {
+    struct link *link;
+    size_t len;
+    int count, ignore[16]; /* per request: an errno that counts as success */
+    char bytes[BATCH_BYTES];
+};
+
+int link_open(struct link **ret)
+{
+    struct link *l = calloc(1, sizeof(*l));
+    if (!l)
+        return -ENOMEM;
+    l->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+    if (!l->socket || mnl_socket_bind(l->socket, 0, MNL_SOCKET_AUTOPID) < 0) {
+        int e = -errno;
+        link_close(l);
+        return e;
+    }
+    *ret = l;
+    return 0;
+}
+
+struct link *link_close(struct link *l)
+{
+    if (l && l->socket)
+        mnl_socket_close(l->socket);
+    free(l);
+    return NULL;
+}
+
+static struct nlmsghdr *batch_add(struct batch *b, uint16_t type, uint16_t flags, int ignore)
+{
+    struct nlmsghdr *h = mnl_nlmsg_put_header(b->bytes + b->len);
+    h->nlmsg_type = type, h->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags, h->nlmsg_seq = ++b->link->seq;
+    b->ignore[b->count++] = ignore;
+    return h;
+}
+
+static void batch_end(struct batch *b, const struct nlmsghdr *h)
+{
+    b->len += MNL_ALIGN(h->nlmsg_len);
+}
+
+/* Every request is answered; the first error that is not to be ignored is returned. */
+static int batch_send(struct batch *b)
+{
+    char answer[ANSWER_BYTES];
+    uint32_t first = b->link->seq - (uint32_t)b->count + 1;
+    int error = 0, left = b->count;
+    if (mnl_socket_sendto(b->link->socket, b->bytes, b->len) < 0)
+        return -errno;
+    while (left > 0) {
+        ssize_t got = mnl_socket_recvfrom(b->link->socket, answer, sizeof(answer));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -errno;
+        int n = (int)got;
+        for (struct nlmsghdr *h = (void *)answer; mnl_nlmsg_ok(h, n); h = mnl_nlmsg_next(h, &n)) {
+            uint32_t at = h->nlmsg_seq - first;
+            if (h->nlmsg_type != NLMSG_ERROR || at >= (uint32_t)b->count)
+                continue;
+            const struct nlmsgerr *e = mnl_nlmsg_get_payload(h);
+            left--;
+            if (e->error && -e->error != b->ignore[at] && !error)
+                error = e->error;
+        }
+    }
+    b->len = 0, b->count = 0;
+    return error;
+}
+
+static void put_link(struct batch *b, const char *name, int ifindex, unsigned flags)
+{
+    struct nlmsghdr *h = batch_add(b, RTM_NEWLINK, 0, 0);
+    struct ifinfomsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    m->ifi_index = ifindex, m->ifi_flags = flags, m->ifi_change = flags;
+    if (name)
+        mnl_attr_put_strz(h, IFLA_IFNAME, name);
+    batch_end(b, h);
+}
+
+static void put_address(struct batch *b, bool add, int ifindex, uint32_t address)
+{
+    struct nlmsghdr *h = add ? batch_add(b, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, EEXIST)
+                             : batch_add(b, RTM_DELADDR, 0, EADDRNOTAVAIL);
+    struct ifaddrmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    m->ifa_family = AF_INET, m->ifa_prefixlen = 32, m->ifa_index = (unsigned)ifindex;
+    m->ifa_scope = RT_SCOPE_UNIVERSE;
+    mnl_attr_put_u32(h, IFA_LOCAL, htonl(address));
+    mnl_attr_put_u32(h, IFA_ADDRESS, htonl(address));
+    batch_end(b, h);
+}
+
+static void put_route(struct batch *b, bool add, const struct link_route *r, uint32_t gateway)
+{
+    struct nlmsghdr *h =
+        add ? batch_add(b, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, 0) : batch_add(b, RTM_DELROUTE, 0, ESRCH);
+    struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    m->rtm_family = AF_INET, m->rtm_dst_len = (unsigned char)r->prefix, m->rtm_table = RT_TABLE_MAIN;
+    m->rtm_protocol = ROUTE_PROTOCOL, m->rtm_scope = r->ifindex && !gateway ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+    m->rtm_type = r->ifindex ? RTN_UNICAST : RTN_UNREACHABLE;
+    if (!add)
+        m->rtm_scope = RT_SCOPE_NOWHERE; /* any */
+    if (r->prefix)
+        mnl_attr_put_u32(h, RTA_DST, htonl(r->dst));
+    if (gateway)
+        mnl_attr_put_u32(h, RTA_GATEWAY, htonl(gateway)), m->rtm_flags = RTNH_F_ONLINK;
+    if (r->ifindex)
+        mnl_attr_put_u32(h, RTA_OIF, (uint32_t)r->ifindex);
+    if (r->src && add)
+        mnl_attr_put_u32(h, RTA_PREFSRC, htonl(r->src));
+    batch_end(b, h);
+}
+
+static void put_neighbour(struct batch *b, int ifindex, uint32_t address, const uint8_t mac[6])
+{
+    struct nlmsghdr *h = batch_add(b, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, 0);
+    struct ndmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    m->ndm_family = AF_INET, m->ndm_ifindex = ifindex, m->ndm_state = NUD_PERMANENT;
+    mnl_attr_put_u32(h, NDA_DST, htonl(address));
+    mnl_attr_put(h, NDA_LLADDR, 6, mac);
+    batch_end(b, h);
+}
+
+void link_name(struct str uid, char ret_name[IFNAMSIZ])
+{
+    snprintf(ret_name, IFNAMSIZ, LINK_PREFIX "%012llx", (unsigned long long)(str_hash(uid) & 0xffffffffffffull));
+}
+
+int link_index(const char *name)
+{
+    return (int)if_nametoindex(name);
+}
+
+int link_delete(struct link *l, const char *name)
+{
+    struct batch b = {.link = l};
+    struct nlmsghdr *h = batch_add(&b, RTM_DELLINK, 0, ENODEV);
+    mnl_nlmsg_put_extra_header(h, sizeof(struct ifinfomsg));
+    mnl_attr_put_strz(h, IFLA_IFNAME, name);
+    batch_end(&b, h);
+    return batch_send(&b);
+}
+
+int link_lo_up(struct link *l)
+{
+    struct batch b = {.link = l};
+    put_link(&b, NULL, link_index("lo"), IFF_UP);
+    return batch_send(&b);
+}
+
+static int lo_change(struct link *l, bool add, uint32_t address)
+{
+    struct batch b = {.link = l};
+    put_address(&b, add, link_index("lo"), address);
+    return batch_send(&b);
+}
+
+int link_lo_add(struct link *l, uint32_t address)
+{
+    return lo_change(l, true, address);
+}
+
+int link_lo_remove(struct link *l, uint32_t address)
+{
+    return lo_change(l, false, address);
+}
+
+int link_route_put(struct link *l, const struct link_route *r)
+{
+    struct batch b = {.link = l};
+    put_route(&b, true, r, 0);
+    return batch_send(&b);
+}
+
+int link_route_remove(struct link *l, const struct link_route *r)
+{
+    struct batch b = {.link = l};
+    put_route(&b, false, r, 0);
+    return batch_send(&b);
+}
+
+/* The addresses of the two ends follow from what they belong to, so nobody has to ask for them. */
+static const uint8_t node_mac[6] = {0xee, 0xee, 0xee, 0xee, 0xee, 0xee};
+
+static void pod_mac(uint32_t address, uint8_t ret[6])
+{
+    ret[0] = 0x0a, ret[1] = 0x58;
+    for (int i = 0; i < 4; i++)
+        ret[2 + i] = (uint8_t)(address >> (24 - 8 * i));
+}
+
+static int pair_make(struct link *l, const struct link_pod *p, int netns)
+{
+    struct batch b = {.link = l};
+    uint8_t mac[6];
+    pod_mac(p->address, mac);
+    struct nlmsghdr *h = batch_add(&b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
+    mnl_nlmsg_put_extra_header(h, sizeof(struct ifinfomsg));
+    mnl_attr_put_strz(h, IFLA_IFNAME, p->name);
+    mnl_attr_put(h, IFLA_ADDRESS, 6, node_mac);
+    if (p->mtu)
+        mnl_attr_put_u32(h, IFLA_MTU, (uint32_t)p->mtu);
+    struct nlattr *info = mnl_attr_nest_start(h, IFLA_LINKINFO);
+    mnl_attr_put_strz(h, IFLA_INFO_KIND, "veth");
+    struct nlattr *data = mnl_attr_nest_start(h, IFLA_INFO_DATA);
+    struct nlattr *peer = mnl_attr_nest_start(h, VETH_INFO_PEER);
+    mnl_nlmsg_put_extra_header(h, sizeof(struct ifinfomsg));
+    mnl_attr_put_strz(h, IFLA_IFNAME, "eth0");
+    mnl_attr_put(h, IFLA_ADDRESS, 6, mac);
+    mnl_attr_put_u32(h, IFLA_NET_NS_FD, (uint32_t)netns);
+    if (p->mtu)
+        mnl_attr_put_u32(h, IFLA_MTU, (uint32_t)p->mtu);
+    mnl_attr_nest_end(h, peer);
+    mnl_attr_nest_end(h, data);
+    mnl_attr_nest_end(h, info);
+    batch_end(&b, h);
+    return batch_send(&b);
+}
+
+/* A namespace is a property of the thread: whoever enters must come back before anything else runs. */
+static int inner_open(int netns, struct link **ret, int *ret_eth0)
+{
+    cleanup_fd int own = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    if (own < 0 || setns(netns, CLONE_NEWNET) < 0)
+        return -errno;
+    int r = link_open(ret);
+    *ret_eth0 = link_index("eth0");
+    if (setns(own, CLONE_NEWNET) < 0)
+        abort(); /* to go on in a pod's network would be worse */
+    return r < 0 || *ret_eth0 ? r : -ENODEV;
+}
+
+static int inner_setup(int netns, const struct link_pod *p)
+{
+    struct link *inner = NULL;
+    int eth0 = 0, r = inner_open(netns, &inner, &eth0);
+    if (r == 0) {
+        struct batch b = {.link = inner};
+        const struct link_route gateway = {.dst = LINK_GATEWAY, .prefix = 32, .ifindex = eth0};
+        const struct link_route out = {.prefix = 0, .ifindex = eth0};
+        put_link(&b, NULL, 1, IFF_UP); /* lo has index 1 in every namespace */
+        put_link(&b, NULL, eth0, IFF_UP);
+        put_address(&b, true, eth0, p->address);
+        put_neighbour(&b, eth0, LINK_GATEWAY, node_mac);
+        put_route(&b, true, &gateway, 0);
+        put_route(&b, true, &out, LINK_GATEWAY);
+        r = batch_send(&b);
+    }
+    link_close(inner);
+    return r;
+}
+
+static void set_of(const char *name, const char *family, const char *key, const char *value)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/%s", family, name, key);
+    files_write_existing(path, str_of(value));
+}
+
+/* rp_filter 1 is the guard against spoofed sources. route_localnet lets 127.0.0.1:NODEPORT reach pods; nft.c drops what
+ * a pod sends to 127/8. There is no IPv6 pod network yet, so the node's end speaks none: a pod can't reach the node by
+ * its link-local address either. */
+static int outer_setup(struct link *l, const struct link_pod *p)
+{
+    struct batch b = {.link = l};
+    uint8_t mac[6];
+    pod_mac(p->address, mac);
+    set_of(p->name, "ipv4", "rp_filter", "1"), set_of(p->name, "ipv4", "route_localnet", "1");
+    set_of(p->name, "ipv4", "forwarding", "1"), set_of(p->name, "ipv4", "accept_redirects", "0");
+    set_of(p->name, "ipv4", "send_redirects", "0"), set_of(p->name, "ipv6", "disable_ipv6", "1");
+    int ifindex = link_index(p->name);
+    const struct link_route to = {.dst = p->address, .src = p->node, .prefix = 32, .ifindex = ifindex};
+    put_link(&b, NULL, ifindex, IFF_UP);
+    put_neighbour(&b, ifindex, p->address, mac);
+    put_route(&b, true, &to, 0);
+    return batch_send(&b);
+}
+
+int link_pod_add(struct link *l, const struct link_pod *p)
+{
+    cleanup_fd int netns = open(p->netns, O_RDONLY | O_CLOEXEC);
+    if (netns < 0)
+        return -errno;
+    int r = link_delete(l, p->name);
+    if (r == 0)
+        r = pair_make(l, p, netns);
+    if (r == 0)
+        r = outer_setup(l, p);
+    if (r == 0)
+        r = inner_setup(netns, p);
+    if (r < 0)
+        link_delete(l, p->name);
+    return r;
+}
+
+bool link_pod_intact(const struct link_pod *p)
+{
+    int ifindex = link_index(p->name);
+    if (!ifindex)
+        return false;
+    /* The kernel's own answer to "how do I get there?", by a socket that sends nothing. */
+    cleanup_fd int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq r = {0};
+    memcpy(r.ifr_name, p->name, strlen(p->name));
+    return fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &r) == 0 && (r.ifr_flags & IFF_UP);
+}
+
+int link_uplink_mtu(void)
+{
+    cleanup_arena struct arena *mem = arena_new();
+    struct str text, line, field;
+    if (files_read(AT_FDCWD, "/proc/net/route", 1 << 20, mem, &text) < 0)
+        return 0;
+    while (str_next(&text, '\n', &line)) {
+        struct str name, dst;
+        if (!str_cut(line, '\t', &name, &line) || !str_cut(line, '\t', &dst, &field) || !str_is(dst, "00000000") ||
+            name.len >= IFNAMSIZ)
+            continue;
+        cleanup_fd int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        struct ifreq r = {0};
+        memcpy(r.ifr_name, name.ptr, name.len);
+        return fd >= 0 && ioctl(fd, SIOCGIFMTU, &r) == 0 ? r.ifr_mtu : 0;
+    }
+    return 0;
+}

@@ -1,0 +1,27 @@
+/* node/net/net_priv.h - what the parts of the network share. Internal to node/net/. */
+#ifndef SAMPAN_NODE_NET_NET_PRIV_H
+#define SAMPAN_NODE_NET_NET_PRIV_H
+
+#include "node/node.h"
+
+struct ipam;
+struct link;
+
+/* Addresses are in host order. */
+struct net_config {
+    uint32_t pods, services, cluster; /* this node's pods; services; pods of all nodes */
+    int pods_prefix, services_prefix, cluster_prefix;
+    uint32_t dns, node; /* node 0: unknown or loopback */
+    int mtu;            /* 0: the kernel's default */
+};
+int net_config_read(const struct agent_opts *o, struct net_config *ret); /* 0 or -EINVAL */
+
+struct network {
+    struct node *node;
+    struct net_config config;
+    struct link *link;
+    struct ipam *ipam;
+    char dns_text[16];
+};
+
+#endif

@@ -1,0 +1,223 @@
+/* The pod network as the agent calls it. */
+#include "node/net/network.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "node/files.h"
+#include "node/net/ipam.h"
+#include "node/net/link.h"
+#include "node/net/net_priv.h"
+
+/* The cluster's pod range is not among the agent's options: it is taken to be the /16 around the node's own. */
+enum { CLUSTER_PREFIX = 16 };
+
+int net_config_read(const struct agent_opts *o, struct net_config *ret)
+{
+    struct net_config c = {0};
+    if (!ipam_parse_cidr(str_of(o->pod_cidr ? o->pod_cidr : "10.42.0.0/24"), &c.pods, &c.pods_prefix) ||
+        !ipam_parse_cidr(str_of(o->service_cidr ? o->service_cidr : "10.43.0.0/16"), &c.services, &c.services_prefix) ||
+        c.services_prefix > 28)
+        return -EINVAL;
+    c.cluster_prefix = c.pods_prefix < CLUSTER_PREFIX ? c.pods_prefix : CLUSTER_PREFIX;
+    c.cluster = c.pods & ~(uint32_t)((1ull << (32 - c.cluster_prefix)) - 1);
+    c.dns = c.services + 10;
+    if (o->cluster_dns && !ipam_parse_address(str_of(o->cluster_dns), &c.dns))
+        return -EINVAL;
+    if (o->node_ip)
+        ipam_parse_address(str_of(o->node_ip), &c.node);
+    *ret = c;
+    return 0;
+}
+
+static char *ipam_dir(const struct agent_opts *o, struct arena *mem)
+{
+    return str_fmtz(mem, "%s/addresses", o->run_dir ? o->run_dir : "/run/sampan/agent");
+}
+
+static bool has_link(void *ctx, struct str owner, uint32_t address)
+{
+    char name[IFNAMSIZ];
+    link_name(owner, name);
+    return link_index(name) != 0;
+}
+
+/* Addresses and routes of the node itself. What finds no rule and no pod is turned away here: the pod range is
+ * unreachable but for the host routes of living pods; the service range leads to lo (a route must exist, or a local
+ * connect() fails before any rule sees it), where nft.c rejects what is left. */
+static int node_setup(struct network *w)
+{
+    const struct net_config *c = &w->config;
+    const struct link_route pods = {.dst = c->pods, .prefix = c->pods_prefix};
+    const struct link_route services = {
+        .dst = c->services, .prefix = c->services_prefix, .src = c->node, .ifindex = link_index("lo")};
+    int r = link_lo_up(w->link);
+    if (r == 0)
+        r = link_lo_add(w->link, LINK_GATEWAY);
+    if (r == 0)
+        r = link_lo_add(w->link, c->dns);
+    if (r == 0)
+        r = link_route_put(w->link, &pods);
+    if (r == 0)
+        r = link_route_put(w->link, &services);
+    if (r == 0)
+        r = files_write_existing("/proc/sys/net/ipv4/ip_forward", STR("1"));
+    return r;
+}
+
+static int start(struct node *n, void **ret_ctx)
+{
+    struct network *w = calloc(1, sizeof(*w));
+    if (!w)
+        return -ENOMEM;
+    cleanup_arena struct arena *mem = arena_new();
+    w->node = n;
+    struct agent_opts o = n->opts;
+    o.run_dir = n->run_dir ? n->run_dir : o.run_dir;
+    int r = net_config_read(&o, &w->config);
+    uint32_t address;
+    if (r == 0 && n->address && ipam_parse_address(str_of(n->address), &address) && address >> 24 != 127)
+        w->config.node = address;
+    w->config.mtu = link_uplink_mtu();
+    if (r == 0)
+        r = ipam_open(ipam_dir(&o, mem), w->config.pods, w->config.pods_prefix, &w->ipam);
+    if (r == 0)
+        r = link_open(&w->link);
+    if (r == 0)
+        r = node_setup(w);
+    if (r < 0) {
+        link_close(w->link), ipam_close(w->ipam);
+        free(w);
+        return r;
+    }
+    ipam_sweep(w->ipam, has_link, NULL);
+    struct str dns = ipam_format(mem, w->config.dns);
+    memcpy(w->dns_text, dns.ptr, dns.len);
+    *ret_ctx = w;
+    return 0;
+}
+
+static void stop(void *ctx)
+{
+    struct network *w = ctx;
+    ipam_close(w->ipam), link_close(w->link);
+    free(w);
+}
+
+static int wire(struct network *w, struct pod *p, uint32_t address)
+{
+    char name[IFNAMSIZ];
+    link_name(p->uid, name);
+    const struct link_pod wire = {
+        .name = name, .netns = p->netns, .address = address, .node = w->config.node, .mtu = w->config.mtu};
+    int r = p->adopted && link_pod_intact(&wire) ? 0 : link_pod_add(w->link, &wire);
+    return r;
+}
+
+static void tell(struct pod *p, uint32_t address)
+{
+    cleanup_arena struct arena *mem = arena_new();
+    struct str text = ipam_format(mem, address);
+    p->ips[0] = (struct pod_ip){0}, p->ip_count = 1;
+    memcpy(p->ips[0].text, text.ptr, text.len);
+    pod_network_done(p, 0, NULL);
+}
+
+static void setup(void *ctx, struct pod *p)
+{
+    struct network *w = ctx;
+    uint32_t address;
+    int r = ipam_take(w->ipam, p->uid, &address);
+    if (r < 0) {
+        pod_network_done(p, r, r == -ENOSPC ? "no pod address is free on this node" : "pod address could not be taken");
+        return;
+    }
+    r = wire(w, p, address);
+    if (r < 0) {
+        ipam_release(w->ipam, p->uid);
+        pod_network_done(p, r, "pod network: link could not be made");
+        return;
+    }
+    tell(p, address);
+}
+
+static void adopt(void *ctx, struct pod *p)
+{
+    struct network *w = ctx;
+    uint32_t address;
+    if (p->ip_count == 0 || !ipam_parse_address(str_of(p->ips[0].text), &address)) {
+        setup(ctx, p);
+        return;
+    }
+    int r = ipam_claim(w->ipam, p->uid, address);
+    if (r == 0)
+        r = wire(w, p, address);
+    if (r < 0)
+        pod_network_done(p, r, "pod network: the former address can't be had again");
+    else
+        tell(p, address);
+}
+
+static void teardown(void *ctx, struct pod *p)
+{
+    struct network *w = ctx;
+    char name[IFNAMSIZ];
+    link_name(p->uid, name);
+    int r = link_delete(w->link, name); /* its routes and neighbours go with it */
+    if (r < 0)
+        log_warn("net", "link not removed", "link=%s error=%d", name, -r);
+    ipam_release(w->ipam, p->uid);
+}
+
+static const char *dns_ip(void *ctx)
+{
+    return ((struct network *)ctx)->dns_text;
+}
+
+static const char *ready(void *ctx)
+{
+    return NULL;
+}
+
+const struct pod_network_ops network_routed = {
+    .start = start,
+    .stop = stop,
+    .setup = setup,
+    .adopt = adopt,
+    .teardown = teardown,
+    .dns_ip = dns_ip,
+    .ready = ready,
+};
+
+static void remove_links(struct link *l)
+{
+    struct if_nameindex *all = if_nameindex();
+    for (struct if_nameindex *i = all; i && i->if_index; i++)
+        if (strncmp(i->if_name, LINK_PREFIX, 3) == 0 && strlen(i->if_name) == IFNAMSIZ - 1)
+            link_delete(l, i->if_name);
+    if (all)
+        if_freenameindex(all);
+}
+
+int network_purge(const struct agent_opts *opts)
+{
+    cleanup_arena struct arena *mem = arena_new();
+    struct net_config c;
+    struct link *l = NULL;
+    int r = net_config_read(opts, &c), first = r < 0 ? r : link_open(&l);
+    if (first < 0)
+        return first;
+    const struct link_route pods = {.dst = c.pods, .prefix = c.pods_prefix};
+    const struct link_route services = {.dst = c.services, .prefix = c.services_prefix, .ifindex = link_index("lo")};
+    remove_links(l);
+    const int results[] = {link_route_remove(l, &pods), link_route_remove(l, &services),
+                           link_lo_remove(l, LINK_GATEWAY), link_lo_remove(l, c.dns),
+                           files_remove_tree(ipam_dir(opts, mem))};
+    for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++)
+        if (results[i] < 0 && results[i] != -ENOENT && !first)
+            first = results[i];
+    link_close(l);
+    return first;
+}
