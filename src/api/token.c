@@ -58,10 +58,15 @@ static int issue(struct api_req *r, struct doc *body, const struct obj *account)
     const struct doc *ref = doc_get(spec, "boundObjectRef");
     int64_t seconds = doc_int(spec, "expirationSeconds", TOKEN_S_DEFAULT), expires_ms;
     struct str uid = STR_NULL, token;
-    struct str *audiences = arena_array(r->mem, struct str, doc_len(aud) + 1);
+    struct str *audiences = arena_array(r->mem, struct str, doc_len(aud) + 2);
     int count = 0;
     if (check(spec, r, &r->err) < 0 || (ref && check_bound(r, ref, &uid) < 0))
         return -1;
+    if (!doc_len(aud)) { /* the server's own */
+        const struct doc *config = doc_parse(r->mem, gate_openid_config(r->api->gate, r->mem), NULL, &r->err);
+        aud = doc_put(r->mem, spec, "audiences", doc_new_array(r->mem));
+        doc_push(aud, doc_new_str(r->mem, doc_str(config, "issuer")));
+    }
     doc_each(a, aud) audiences[count++] = doc_string(a);
     if (gate_issue_token(r->api->gate, r->mem, r->info.ns, r->info.name, account->uid, audiences, count, seconds,
                          ref ? str_z(r->mem, doc_str(ref, "kind")) : NULL, doc_str(ref, "name"), uid, &token,

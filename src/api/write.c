@@ -33,6 +33,21 @@ void write_job_free(struct write_job *j)
     arena_free(j->mem);
 }
 
+/* What was not written has no revision: a new object shows none, a changed one that of what stands. */
+static void reply_dry(struct write_job *j, const struct obj *o)
+{
+    struct api_req *r = j->r;
+    const struct obj *now = cache_find(r->api->cache, j->w.res, o->ns, o->name);
+    cleanup_obj struct obj *shown = now ? obj_load(o->res, o->json, now->rev) : NULL;
+    if (shown) {
+        reply_obj(r, j->code, shown);
+        return;
+    }
+    struct doc *d = view_doc(r->mem, r->res, o);
+    doc_del(doc_get(d, "metadata"), "resourceVersion");
+    reply_doc(r, j->code, r->res->type, d);
+}
+
 static void on_done(struct write_req *w, struct obj *obj, const struct err *err)
 {
     struct write_job *j = w->ctx;
@@ -50,6 +65,8 @@ static void on_done(struct write_req *w, struct obj *obj, const struct err *err)
             reply_status(r, err);
         else if (j->answer)
             j->answer(j, obj);
+        else if (w->dry_run && !obj->rev)
+            reply_dry(j, obj);
         else
             reply_obj(r, w->created ? 201 : j->code, obj);
         j->r = NULL;
