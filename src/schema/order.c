@@ -1,5 +1,8 @@
 /* The canonical form: members in the order of the table, empty ones left out as Go's omitempty does, what Go always
  * writes put in, maps sorted by key. Source: Go encoding/json, apimachinery's types. */
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "schema/tables.h"
 
 struct str type_short_name(const struct type *t)
@@ -37,6 +40,35 @@ struct str type_go_name(struct arena *mem, const struct type *t)
         return str_fmt(mem, "%s" STR_FMT, t->kind == TYPE_LIST ? "[]" : "map[string]", STR_ARG(elem));
     }
     return str_of(words[t->kind]);
+}
+
+struct doc *double_node(struct arena *mem, double v)
+{
+    char text[40], digits[20];
+    if (v == (double)(int64_t)(v > -1e18 && v < 1e18 ? v : 0))
+        return doc_new_int(mem, (int64_t)v);
+    for (int precision = 0; precision < 17; precision++) {
+        snprintf(text, sizeof(text), "%.*e", precision, v); /* -d.ddde+XX */
+        if (strtod(text, NULL) == v)
+            break;
+    }
+    int n = 0, exponent = atoi(strchr(text, 'e') + 1);
+    for (const char *p = text; *p != 'e'; p++)
+        if (*p >= '0' && *p <= '9')
+            digits[n++] = *p;
+    struct sb b = SB(mem);
+    sb_addz(&b, v < 0 ? "-" : "");
+    if (exponent < -6 || exponent >= 21) {
+        sb_addf(&b, "%c%s%.*se%s%d", digits[0], n > 1 ? "." : "", n - 1, digits + 1, exponent < 0 ? "" : "+", exponent);
+    } else if (exponent < 0) {
+        sb_addf(&b, "0.%.*s%.*s", -exponent - 1, "00000", n, digits);
+    } else {
+        for (int i = 0; i < n || i <= exponent; i++) {
+            sb_addz(&b, i == exponent + 1 ? "." : "");
+            sb_addc(&b, i < n ? digits[i] : '0');
+        }
+    }
+    return doc_new_number(mem, sb_str(&b));
 }
 
 bool field_is_empty(const struct field *f, const struct doc *v)

@@ -37,17 +37,7 @@ static int get_double(struct decoder *d, double v, struct doc **ret)
 {
     if (!isfinite(v))
         return fail(d, "number is not finite");
-    if (fabs(v) < 1e15 && v == (double)(int64_t)v) {
-        *ret = doc_new_int(d->mem, (int64_t)v);
-        return 0;
-    }
-    for (int digits = 1; digits <= 17; digits++) { /* the shortest text that reads back */
-        struct str text = str_fmt(d->mem, "%.*g", digits, v);
-        if (strtod(str_z(d->mem, text), NULL) == v || digits == 17) {
-            *ret = doc_new_number(d->mem, text);
-            break;
-        }
-    }
+    *ret = double_node(d->mem, v);
     return 0;
 }
 

@@ -1,5 +1,8 @@
 /* Reading what a client sent: JSON types checked against the table, unknown fields judged, values made canonical.
  * Texts are those of Go's encoding/json, sigs.k8s.io/json and the API server. */
+#include <math.h>
+#include <stdlib.h>
+
 #include "schema/quantity.h"
 #include "schema/tables.h"
 #include "schema/times.h"
@@ -83,6 +86,15 @@ static void read_int(struct reader *r, const struct type *t, struct doc *v, cons
         wrong_type(r, at, number_word(r, v), type_go_name(r->mem, t));
 }
 
+static void read_double(struct reader *r, const struct type *t, struct doc *v, const struct spot *at)
+{
+    double d = v->type == DOC_NUMBER ? strtod(str_z(r->mem, v->s), NULL) : 0;
+    if ((v->type != DOC_INT && v->type != DOC_NUMBER) || !isfinite(d))
+        wrong_type(r, at, v->type == DOC_NUMBER ? number_word(r, v) : go_word(v), type_go_name(r->mem, t));
+    else
+        doc_assign(v, double_node(r->mem, v->type == DOC_INT ? (double)v->i : d));
+}
+
 static void read_bytes(struct reader *r, const struct type *t, struct doc *v, const struct spot *at)
 {
     struct str raw;
@@ -107,6 +119,8 @@ static void read_bytes(struct reader *r, const struct type *t, struct doc *v, co
             return;
         }
         v->s = str_base64(r->mem, raw);
+    } else if (str_ends(v->s, STR("="))) {
+        v->s = str_base64(r->mem, raw); /* the last character may hold bits that are none of the bytes' */
     }
 }
 
@@ -229,6 +243,8 @@ static void read_either(struct reader *r, const struct type *t, struct doc *v, c
                                              : v->type == DOC_BOOL;
         if (fits) {
             read_value(r, own, v, spot, at);
+            if (v->type == DOC_ARRAY && !v->count) /* neither form: null in Go */
+                doc_assign(v, doc_new_null(r->mem));
             return;
         }
     }
@@ -258,8 +274,7 @@ static void read_value(struct reader *r, const struct type *t, struct doc *v, co
         read_int(r, t, v, spot);
         return;
     case TYPE_DOUBLE:
-        if (v->type != DOC_INT && v->type != DOC_NUMBER)
-            wrong_type(r, spot, go_word(v), type_go_name(r->mem, t));
+        read_double(r, t, v, spot);
         return;
     case TYPE_BYTES:
         read_bytes(r, t, v, spot);

@@ -68,6 +68,13 @@ static const struct {
      "{'data':{'a':'YWJjZA=='}}"},
     {"anything goes below a raw object", "apps.v1.ControllerRevision", "{'data':{'x':null,'y':{'z':1}}}", FIELDS_STRICT,
      "{'data':{'x':null,'y':{'z':1}}}"},
+    {"numbers are written as Go does", "apiextensions.v1.JSONSchemaProps",
+     "{'maximum':1.20,'minimum':1e-7,'multipleOf':0.00012}", FIELDS_STRICT,
+     "{'maximum':1.2,'minimum':1e-7,'multipleOf':0.00012}"},
+    {"and when they are large", "apiextensions.v1.JSONSchemaProps",
+     "{'maximum':1E3,'minimum':-123456789012345678901.5,'multipleOf':2.5e22}", FIELDS_STRICT,
+     "{'maximum':1000,'minimum':-123456789012345680000,'multipleOf':2.5e+22}"},
+    {"base64 without stray bits", "core.v1.Secret", "{'data':{'a':'AG=='}}", FIELDS_STRICT, "{'data':{'a':'AA=='}}"},
     {"a schema or a boolean", "apiextensions.v1.JSONSchemaProps",
      "{'additionalProperties':false,'items':{'type':'string'},'properties':{'a':{'additionalProperties':{'type':'"
      "integer'}}}}",

@@ -30,6 +30,10 @@ bool field_is_empty(const struct field *f, const struct doc *value);
 /* What Go writes for a field that is not there: "", 0, null, {} with its own fields. */
 struct doc *field_zero(struct arena *mem, const struct field *f);
 
+/* A finite double as Go's encoding/json writes it: the shortest digits that read back, an exponent below 1e-6 and from
+ * 1e21. */
+struct doc *double_node(struct arena *mem, double v);
+
 /* Append under value->key without looking for the key: the caller knows that it is new. */
 static inline void doc_link(struct doc *parent, struct doc *value)
 {
