@@ -46,6 +46,27 @@ size_t api_body_max(void *ctx, const struct exchange *x)
     return API_BODY_BYTES_MAX;
 }
 
+struct str api_error_body(void *ctx, struct arena *mem, int status, const char *text, const char **ret_content_type)
+{
+    static const struct {
+        int status;
+        enum err_reason reason;
+    } rows[] = {{413, ERR_TOO_LARGE}, {503, ERR_UNAVAILABLE}, {408, ERR_TIMEOUT}};
+    struct err err = ERR(mem);
+    enum err_reason reason = ERR_BAD_REQUEST;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (rows[i].status == status)
+            reason = rows[i].reason;
+    if (reason == ERR_TOO_LARGE)
+        err_set(&err, reason, "Request entity too large: limit is %d", API_BODY_BYTES_MAX);
+    else
+        err_set(&err, reason, "%s", text);
+    struct doc *d = status_doc(mem, &err, NULL, STR_NULL, STR_NULL);
+    doc_put_int(mem, d, "code", status);
+    *ret_content_type = "application/json";
+    return doc_json(mem, d);
+}
+
 /* ---- one request's beginning and end */
 
 static void on_abort(struct exchange *x)
@@ -69,13 +90,26 @@ static void on_end(struct exchange *x)
     count_request(r, x->status, loop_now_us(r->api->loop) - x->start_us);
 }
 
+/* A random UUID. Bytes are drawn for many requests at once: a system call each would cost more than a GET's look-up. */
 static struct str audit_id(struct api_req *r)
 {
-    uint8_t b[16];
-    loop_rand_bytes(r->api->loop, RAND_JITTER, b, sizeof(b));
+    static const char digits[] = "0123456789abcdef";
+    struct api *a = r->api;
+    char *to = arena_alloc(r->mem, 37);
+    if (a->random_left < 16) {
+        loop_rand_bytes(a->loop, RAND_JITTER, a->random, sizeof(a->random));
+        a->random_left = sizeof(a->random);
+    }
+    uint8_t *b = a->random + (a->random_left -= 16);
     b[6] = (b[6] & 0x0f) | 0x40, b[8] = (b[8] & 0x3f) | 0x80;
-    return str_fmt(r->mem, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2],
-                   b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+    int n = 0;
+    for (int i = 0; i < 16; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            to[n++] = '-';
+        to[n++] = digits[b[i] >> 4], to[n++] = digits[b[i] & 15];
+    }
+    to[n] = 0;
+    return str_mem(to, (size_t)n);
 }
 
 static struct api_req *req_new(struct api *a, struct exchange *x)

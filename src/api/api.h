@@ -44,6 +44,8 @@ struct api *api_free(struct api *a);
 /* The handler and the body limit of the http_server; ctx is the struct api. */
 void api_handle(void *ctx, struct exchange *x);
 size_t api_body_max(void *ctx, const struct exchange *x);
+/* error_body of the http_server: what it refuses by itself (a body over the limit, a malformed request) as a Status. */
+struct str api_error_body(void *ctx, struct arena *mem, int status, const char *text, const char **ret_content_type);
 /* Until true, /readyz answers 500; /livez is fine from the start. */
 void api_set_ready(struct api *a, bool ready);
 /* The server is about to stop: /readyz fails, watches end so that clients go elsewhere. */

@@ -14,7 +14,7 @@ static void set_scheduled(struct write_job *j, struct doc *pod)
         doc_put_str(mem, c, "type", STR("PodScheduled"));
     }
     doc_put_str(mem, c, "status", STR("True"));
-    doc_put_str(mem, c, "lastTransitionTime", time_text(mem, loop_wall_ms(j->api->loop)));
+    doc_put_str(mem, c, "lastTransitionTime", write_time(mem, loop_wall_ms(j->api->loop)));
     doc_del(c, "reason");
     doc_del(c, "message");
 }

@@ -106,7 +106,7 @@ static struct doc *take_disruption(struct write_req *w, struct doc *pdb, struct 
     doc_put_int(w->mem, status, "disruptionsAllowed", allowed - 1);
     struct doc *pods = doc_sub(w->mem, status, "disruptedPods");
     int64_t ms = loop_wall_ms(j->api->loop);
-    doc_set(pods, str_dup(w->mem, e->pod->name), doc_new_str(w->mem, time_text(w->mem, ms)));
+    doc_set(pods, str_dup(w->mem, e->pod->name), doc_new_str(w->mem, write_time(w->mem, ms)));
     return pdb;
 }
 

@@ -95,16 +95,17 @@ struct api {
     struct loop_timer bookmarks; /* runs while some watch wants bookmarks */
     struct map tunnels;          /* node -> struct tunnel * */
     struct discovery *discovery;
-    struct arena *mem; /* of what lives as long as the api */
-    struct memo *memo; /* select.c: the last documents parsed for field selectors */
-    void *frames;      /* watch.c: frames that several watchers share */
+    struct arena *mem;    /* of what lives as long as the api */
+    struct memo *memo;    /* select.c: the last documents parsed for field selectors */
+    uint8_t random[1024]; /* drawn ahead, the last random_left of them unused */
+    size_t random_left;
+    void *frames; /* watch.c: frames that several watchers share */
 };
 
 static inline const struct resource *stored_res(const struct resource *r)
 {
     return r->stored_as ? r->stored_as : r;
 }
-struct str time_text(struct arena *mem, int64_t wall_ms); /* RFC 3339, whole seconds, UTC */
 /* A user that outlives the request. */
 const struct user *user_copy(struct arena *mem, const struct user *u);
 

@@ -74,7 +74,7 @@ static int issue(struct api_req *r, struct doc *body, const struct obj *account)
         return -1;
     struct doc *status = doc_put(r->mem, body, "status", doc_new_object(r->mem));
     doc_put_str(r->mem, status, "token", token);
-    doc_put_str(r->mem, status, "expirationTimestamp", time_text(r->mem, expires_ms));
+    doc_put_str(r->mem, status, "expirationTimestamp", write_time(r->mem, expires_ms));
     doc_put_int(r->mem, spec, "expirationSeconds", seconds);
     struct doc *meta = doc_sub(r->mem, body, "metadata");
     doc_put_str(r->mem, meta, "name", r->info.name);

@@ -2,11 +2,6 @@
 #include "api/internal.h"
 #include "schema/times.h"
 
-struct str time_text(struct arena *mem, int64_t wall_ms)
-{
-    return time_format(mem, wall_ms / 1000, 0, /* micro= */ false);
-}
-
 const struct user *user_copy(struct arena *mem, const struct user *u)
 {
     struct user *c = arena_new_of(mem, struct user);

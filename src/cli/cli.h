@@ -34,6 +34,8 @@ extern const struct command *const cli_commands[];                        /* NUL
 const char *arg(const struct args *a, const char *option);                /* value, default or NULL */
 int cli_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* prints `sampan: ...`; returns 1 */
 
-extern const struct command command_server, command_version, command_kubeconfig, command_store_repair;
+extern const struct command command_agent, command_completion, command_convert, command_down, command_image_import,
+    command_image_ls, command_kubeconfig, command_server, command_status, command_store_repair, command_up,
+    command_version;
 
 #endif

@@ -2,5 +2,17 @@
 #include "cli/cli.h"
 
 const struct command *const cli_commands[] = {
-    &command_server, &command_kubeconfig, &command_store_repair, &command_version, NULL,
+    &command_up,
+    &command_down,
+    &command_status,
+    &command_server,
+    &command_agent,
+    &command_kubeconfig,
+    &command_image_import,
+    &command_image_ls,
+    &command_convert,
+    &command_store_repair,
+    &command_completion,
+    &command_version,
+    NULL,
 };

@@ -77,6 +77,11 @@ static void on_bootstrapped(void *ctx)
         .loop = s->loop, .cache = s->cache, .writer = s->writer, .ca_pem = gate_ca_pem(s->gate)});
     s->sched = sched_start(&(struct sched_opts){.loop = s->loop, .cache = s->cache, .writer = s->writer});
     api_set_ready(s->api, true);
+    if (arg(s->args, "ready-fd")) {
+        int fd = atoi(arg(s->args, "ready-fd"));
+        (void)!write(fd, "ready\n", 6);
+        close(fd);
+    }
     log_info("server", "ready", "rev=%llu", (unsigned long long)cache_rev(s->cache));
 }
 
@@ -215,6 +220,7 @@ static const struct option_row options[] = {
     {"service-ip", "IP", "address of default/kubernetes", "10.96.0.1"},
     {"dns-ip", "IP", "address of cluster DNS", "10.96.0.10"},
     {"node-name", "NAME", "write credentials for an agent of this name on this machine to DIR/agent", NULL},
+    {"ready-fd", "FD", "a line is written here when the API is ready (for sampan up)", NULL},
     {"node-address", "IP", "address of that node", NULL},
     {NULL, NULL, NULL, NULL},
 };

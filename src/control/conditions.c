@@ -53,11 +53,6 @@ void status_count(struct arena *mem, struct doc *status, const char *name, int64
         doc_del(status, name);
 }
 
-struct str time_text(struct arena *mem, int64_t wall_ms)
-{
-    return time_format(mem, wall_ms / 1000, 0, /* micro= */ false);
-}
-
 int64_t time_ms(struct str text)
 {
     cleanup_arena struct arena *mem = arena_new();
@@ -69,7 +64,7 @@ int64_t time_ms(struct str text)
     return sec * 1000 + nano / 1000000;
 }
 
-int64_t int_or_percent(const struct doc *v, int64_t total, bool round_up, int64_t absent)
+int64_t value_or_percent(const struct doc *v, int64_t total, bool round_up, int64_t absent)
 {
     int64_t percent;
     struct str s = doc_string(v);

@@ -20,11 +20,10 @@ bool condition_del(struct doc *status, const char *type);
 /* A count as Go's omitempty keeps it: 0 removes the member. */
 void status_count(struct arena *mem, struct doc *status, const char *name, int64_t n);
 
-struct str time_text(struct arena *mem, int64_t wall_ms); /* RFC 3339, whole seconds */
 int64_t time_ms(struct str text);                         /* 0: none or no time; micro times too */
 
 /* An int-or-string: a number, or a percentage of total. */
-int64_t int_or_percent(const struct doc *v, int64_t total, bool round_up, int64_t absent);
+int64_t value_or_percent(const struct doc *v, int64_t total, bool round_up, int64_t absent);
 
 struct str meta_annotation(const struct doc *obj, const char *name); /* empty: absent */
 struct str meta_label(const struct doc *obj, const char *name);

@@ -93,7 +93,7 @@ static void report_progress(struct reconcile *r, const struct obj *o, const char
         return;
     struct condition c = {
         .type = "Progressing", .status = status, .reason = reason, .message = message, .has_update_time = true};
-    condition_set(r->mem, doc_sub(r->mem, doc, "status"), &c, time_text(r->mem, r->wall_ms));
+    condition_set(r->mem, doc_sub(r->mem, doc, "status"), &c, write_time(r->mem, r->wall_ms));
     reconcile_update(r, o->res, "status", doc);
 }
 
@@ -212,7 +212,7 @@ static void reconcile(struct reconcile *r)
     if (!o)
         return;
     struct deployment *d = arena_new_of(r->mem, struct deployment);
-    *d = (struct deployment){.r = r, .obj = o, .doc = obj_doc(r->mem, o), .now = time_text(r->mem, r->wall_ms)};
+    *d = (struct deployment){.r = r, .obj = o, .doc = obj_doc(r->mem, o), .now = write_time(r->mem, r->wall_ms)};
     d->spec = doc_get(d->doc, "spec");
     r->written = written, r->ctx = d;
     const struct selector *sel = selector_of(r->mem, o->res, d->doc);

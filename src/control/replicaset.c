@@ -40,7 +40,7 @@ static void report_failure(struct reconcile *r, const struct obj *owner, const c
 {
     struct doc *obj = obj_doc(r->mem, owner);
     struct condition c = {.type = "ReplicaFailure", .status = "True", .reason = reason, .message = message};
-    condition_set(r->mem, doc_sub(r->mem, obj, "status"), &c, time_text(r->mem, r->wall_ms));
+    condition_set(r->mem, doc_sub(r->mem, obj, "status"), &c, write_time(r->mem, r->wall_ms));
     reconcile_update(r, owner->res, "status", obj);
 }
 

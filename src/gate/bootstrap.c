@@ -241,9 +241,20 @@ static struct str fill(struct gate *g, struct arena *mem, const char *text)
     return sb_str(&b);
 }
 
+/* Kubernetes refuses loopback addresses in endpoints: a server that only listens there is reached by nobody through the
+ * Service. */
+static bool is_unreachable(const struct gate *g, const char *text)
+{
+    return strstr(text, "$HOST") &&
+           (str_starts(g->o.advertise, STR("127.")) || str_starts(g->o.advertise, STR("localhost")) ||
+            str_starts(g->o.advertise, STR("[::1]")));
+}
+
 static void ensure_text(struct bootstrap *b, struct arena *mem, const struct text_row *row)
 {
     struct err err = ERR(mem);
+    if (is_unreachable(b->g, row->text))
+        return;
     const struct resource *res = schema_stored(row->group, row->resource);
     struct doc *d = doc_parse(mem, fill(b->g, mem, row->text), NULL, &err);
     if (!d) {

@@ -46,6 +46,11 @@ struct agent_opts {
 /* Runs until SIGTERM or SIGINT; containers go on. Returns the exit code. Needs root. */
 int agent_main(const struct agent_opts *opts);
 
+/* End every pod of this node and remove what they hold on the machine: processes, cgroups, mounts, namespaces, links,
+ * routes, nftables tables, run_dir, the pods' directories. Images stay. Safe to repeat. The agent must not run. 0, or
+ * -1 with *ret_why in malloc'ed memory. Needs root. */
+int agent_clean(const struct agent_opts *opts, char **ret_why);
+
 /* Import every image of an OCI archive, an OCI layout directory or a `docker save` tar into the store of state_dir,
  * running agent or not. name: what to call an image that has no name of its own; may be NULL. The names are given to
  * each(), which may be NULL. 0, or -1 with *ret_why in malloc'ed memory. Needs root. */

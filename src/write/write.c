@@ -38,6 +38,11 @@ struct loop *writer_loop(const struct writer *w)
     return w->loop;
 }
 
+struct str write_time(struct arena *mem, int64_t wall_ms)
+{
+    return meta_time(mem, wall_ms);
+}
+
 struct str write_now(const struct writer *w, struct arena *mem)
 {
     return meta_time(mem, loop_wall_ms(w->loop));

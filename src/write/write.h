@@ -26,6 +26,7 @@ struct writer *writer_new(const struct writer_opts *o);
 struct writer *writer_free(struct writer *w);
 struct cache *writer_cache(const struct writer *w);
 struct loop *writer_loop(const struct writer *w);
+struct str write_time(struct arena *mem, int64_t wall_ms); /* RFC 3339, whole seconds, UTC */
 struct str write_now(const struct writer *w,
                      struct arena *mem); /* RFC 3339, whole seconds: for conditions and times of objects */
 

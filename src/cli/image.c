@@ -1,0 +1,48 @@
+/* cli/image.c - `sampan image import`, `sampan image ls`: the image store of this machine's agent. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/cli.h"
+#include "node/agent.h"
+
+static void say(void *ctx, struct str name, struct str digest)
+{
+    printf("%.*s %.*s\n", STR_ARG(name), STR_ARG(digest));
+}
+
+static int run_import(struct args *a)
+{
+    char *why = NULL;
+    if (image_import(arg(a, "state-dir"), a->rest[0], arg(a, "name"), say, NULL, &why) == 0)
+        return 0;
+    int r = cli_fail("%s: %s", a->rest[0], why ? why : "can't import");
+    free(why);
+    return r;
+}
+
+static void row(void *ctx, struct str name, struct str digest, uint64_t bytes)
+{
+    printf("%-48.*s %.*s  %8.1f MB\n", STR_ARG(name), STR_ARG(str_head(digest, 19)), (double)bytes / 1e6);
+}
+
+static int run_ls(struct args *a)
+{
+    int r = image_list(arg(a, "state-dir"), row, NULL);
+    return r < 0 ? cli_fail("%s: %s", arg(a, "state-dir"), strerror(-r)) : 0;
+}
+
+#define STATE_DIR                                                                                                      \
+    {                                                                                                                  \
+        "state-dir", "DIR", "the agent's state", SAMPAN_DATA_DIR "/agent"                                              \
+    }
+static const struct option_row import_options[] = {
+    STATE_DIR, {"name", "NAME", "for an image that has no name of its own", NULL}, {NULL, NULL, NULL, NULL}};
+static const struct option_row ls_options[] = {STATE_DIR, {NULL, NULL, NULL, NULL}};
+const struct command command_image_import = {"image import",
+                                             "FILE",
+                                             "put an OCI archive, OCI layout or docker-save tar into the image store",
+                                             import_options,
+                                             run_import,
+                                             1,
+                                             1};
+const struct command command_image_ls = {"image ls", NULL, "list the images of this machine", ls_options, run_ls, 0, 0};
