@@ -3,6 +3,7 @@
  *   shop web    serves the shop's page on :8080; asks the API by its Service name for what is on sale
  *   shop api    keeps the items in a file; GET /items lists them, POST /items adds one (needs the token)
  *   shop fill   reads a list of items and posts each to the API until it has taken them all
+ *   shop kill PID   sends SIGTERM, for an image that has no shell: `kubectl exec POD -- /shop kill 1`
  *
  * Settings come from the environment: SHOP_TITLE, SHOP_VERSION, SHOP_TOKEN, SHOP_API (host:port), SHOP_ITEMS,
  * SHOP_DATA. */
@@ -205,7 +206,7 @@ static int fill(void)
 
 static void leave(int number)
 {
-    _exit(0);
+    _exit(number == SIGTERM ? 0 : 1);
 }
 
 int main(int argc, char **argv)
@@ -220,6 +221,8 @@ int main(int argc, char **argv)
         return serve(serve_api);
     if (!strcmp(role, "fill"))
         return fill();
-    fputs("usage: shop web|api|fill\n", stderr);
+    if (!strcmp(role, "kill") && argc == 3)
+        return kill(atoi(argv[2]), SIGTERM) < 0;
+    fputs("usage: shop web|api|fill|kill PID\n", stderr);
     return 2;
 }
