@@ -411,6 +411,15 @@ uint32_t ipc_call(struct ipc *c, enum ipc_type type, const struct ipc_body *body
     return call->id;
 }
 
+void ipc_expect(struct ipc *c, uint32_t id, void (*done)(void *ctx, struct ipc_msg *reply), void *ctx)
+{
+    struct call *call = calloc(1, sizeof(*call));
+    if (!call)
+        abort();
+    call->id = id, call->done = done, call->ctx = ctx;
+    list_add_tail(&c->calls, &call->link);
+}
+
 void ipc_forget(struct ipc *c, uint32_t id)
 {
     if (!c)

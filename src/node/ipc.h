@@ -22,7 +22,7 @@ enum { IPC_BODY_MAX = 64 << 10, IPC_FDS_MAX = 4, IPC_QUEUE_MAX = 1024, IPC_LIST_
     X(REPLY, "any", "i64 error, str message, ...", "")                                                                 \
     X(LOG, "NU", "u64 level, str area, str message", "")                                                               \
     /* images */                                                                                                       \
-    X(PULL, "A", "str ref, str user, str password, str arch", "image (image_put)")                                     \
+    X(PULL, "A", "u64 id, str ref, str user, str password, str arch", "image (image_put)")                             \
     X(BLOB_WANT, "N", "u64 id of the PULL, str digest, u64 size", "u64 have; [fd to write] when have is 0")            \
     X(BLOB_DONE, "N", "u64 id of the PULL, str digest", "")                                                            \
     X(UNPACK, "A", "str digest, str diff_id, u64 idmap; [fd of blob, directory]", "u64 bytes, u64 files")              \
@@ -106,6 +106,8 @@ int ipc_send(struct ipc *c, enum ipc_type type, const struct ipc_body *body, con
  */
 uint32_t ipc_call(struct ipc *c, enum ipc_type type, const struct ipc_body *body, const int *fds, int fd_count,
                   void (*done)(void *ctx, struct ipc_msg *reply), void *ctx);
+/* The other side will answer id without having been asked by a message (an unpack process: id 1). */
+void ipc_expect(struct ipc *c, uint32_t id, void (*done)(void *ctx, struct ipc_msg *reply), void *ctx);
 void ipc_forget(struct ipc *c, uint32_t id); /* the answer no longer matters: done will not be called */
 /* Answer the request id. body may be NULL. */
 int ipc_reply(struct ipc *c, uint32_t id, int error, struct str message, const struct ipc_body *body, const int *fds,

@@ -30,13 +30,16 @@ struct node {
     struct images *images; /* image/store.h */
     struct events *events; /* agent/events.h */
     struct nodestatus *status;
-    struct configs *configs; /* agent/configs.h: config maps and secrets in use */
-    struct runtime *runtime; /* runtime/runtime.h */
+    struct pods_watch *pods_watch; /* agent/watch.c */
+    struct configs *configs;       /* agent/configs.h: config maps and secrets in use */
+    struct runtime *runtime;       /* runtime/runtime.h */
     const struct pod_network_ops *network;
     void *network_ctx;
 
     enum cgroup_mode cgroup_mode;
     int64_t cpu_milli, memory_bytes, disk_bytes, pods_max; /* capacity */
+    /* stream/: takes what net asks for kubectl (EXEC, LOGS, ...); false: not its. NULL: no streaming. */
+    bool (*stream_message)(struct node *n, struct ipc *net, struct ipc_msg *m);
     bool stopping;
     void (*on_status)(struct node *n, struct pod *p, struct str status); /* tests: instead of the API */
 };

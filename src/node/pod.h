@@ -130,7 +130,7 @@ struct pod {
 
     /* setup */
     bool admitted, adopted; /* adopted: found running by a new agent */
-    bool sandbox_ready, network_ready, network_asked, volumes_ready;
+    bool sandbox_asked, sandbox_ready, network_ready, network_asked, volumes_ready;
     struct pod_volume *volumes; /* volume/volume.h */
     int volume_count;
     char *setup_problem;     /* heap: why it does not go on; FailedMount, FailedCreatePodSandBox */
@@ -156,6 +156,7 @@ struct pod {
     int64_t start_ms; /* status.startTime, Unix time; 0: not yet admitted */
     struct str sent;  /* the last status that was sent, heap; compare before sending */
     bool sending, status_dirty;
+    bool over; /* it had ended before this agent saw it: its status stays as it is */
     struct loop_task status_task;
     struct loop_timer status_retry;
     struct pod_condition {

@@ -1,0 +1,474 @@
+#include "node/agent/pods.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "node/files.h"
+#include "node/runtime/cgroup.h"
+#include "node/volume/volume.h"
+
+enum { SETUP_RETRY_S_MAX = 120 };
+
+static const char *const state_words[] = {
+#define X(name, what) [POD_##name] = #name,
+    POD_STATES(X)
+#undef X
+};
+
+const char *pod_state_word(enum pod_state s)
+{
+    return state_words[s];
+}
+
+static void pod_step(struct pod *p);
+
+static void run_task(struct loop_task *t)
+{
+    pod_step(container_of(t, struct pod, task));
+}
+
+void pod_kick(struct pod *p)
+{
+    loop_post(p->node->loop, &p->task);
+}
+
+static void on_retry(struct loop_timer *t)
+{
+    pod_kick(container_of(t, struct pod, retry));
+}
+
+static void on_deadline(struct loop_timer *t)
+{
+    struct pod *p = container_of(t, struct pod, deadline);
+    if (p->state < POD_STOP)
+        pod_end(p, "Failed", "DeadlineExceeded", "Pod was active on the node longer than the specified deadline");
+}
+
+struct pod *pod_find(struct node *n, struct str uid)
+{
+    list_each(at, &n->pods)
+    {
+        struct pod *p = container_of(at, struct pod, link);
+        if (str_eq(p->uid, uid))
+            return p;
+    }
+    return NULL;
+}
+
+struct pod *pod_find_name(struct node *n, struct str ns, struct str name)
+{
+    struct pod *found = NULL;
+    list_each(at, &n->pods)
+    {
+        struct pod *p = container_of(at, struct pod, link);
+        if (str_eq(p->name, name) && str_eq(p->ns, ns) && (!found || !p->deleting))
+            found = p;
+    }
+    return found;
+}
+
+struct container *pod_container(struct pod *p, struct str name)
+{
+    for (int i = 0; i < p->container_count; i++)
+        if (str_eq(p->containers[i]->name, name))
+            return p->containers[i];
+    return NULL;
+}
+
+struct container *container_find(struct node *n, const char *id)
+{
+    list_each(at, &n->pods)
+    {
+        struct pod *p = container_of(at, struct pod, link);
+        for (int i = 0; i < p->container_count; i++)
+            if (strcmp(p->containers[i]->id, id) == 0)
+                return p->containers[i];
+    }
+    return NULL;
+}
+
+/* ---- birth, change, death */
+
+static void take_object(struct pod *p, const struct doc *obj)
+{
+    struct arena *old = p->mem;
+    p->mem = arena_new();
+    p->obj = doc_copy_deep(p->mem, obj), p->spec = doc_get(p->obj, "spec");
+    static const char *const lists[] = {"initContainers", "containers", "ephemeralContainers"};
+    for (int k = 0; k < 3; k++)
+        doc_each(s, doc_get(p->spec, lists[k]))
+        {
+            struct container *c = pod_container(p, doc_str(s, "name"));
+            if (c) {
+                c->spec = s;
+                probes_init(c);
+            }
+        }
+    arena_free(old);
+    const struct doc *meta = doc_get(p->obj, "metadata");
+    if (doc_str(meta, "deletionTimestamp").len) {
+        p->deleting = true;
+        p->grace_s = doc_int(meta, "deletionGracePeriodSeconds", p->grace_s);
+    }
+}
+
+static void add_containers(struct pod *p)
+{
+    int n = (int)(doc_len(doc_get(p->spec, "initContainers")) + doc_len(doc_get(p->spec, "containers")));
+    p->containers = arena_array(p->keep, struct container *, n);
+    int index = 0;
+    doc_each(s, doc_get(p->spec, "initContainers"))
+    {
+        bool sidecar = str_is(doc_str(s, "restartPolicy"), "Always");
+        p->containers[p->container_count++] =
+            container_new(p, sidecar ? KIND_SIDECAR : KIND_INIT, doc_str(s, "name"), index++);
+    }
+    index = 0;
+    doc_each(s, doc_get(p->spec, "containers")) p->containers[p->container_count++] =
+        container_new(p, KIND_REGULAR, doc_str(s, "name"), index++);
+}
+
+struct pod *pod_new(struct node *n, const struct doc *obj)
+{
+    struct pod *p = calloc(1, sizeof(*p));
+    if (!p)
+        abort();
+    p->node = n, p->keep = arena_new();
+    const struct doc *meta = doc_get(obj, "metadata");
+    p->uid = str_dup(p->keep, doc_str(meta, "uid"));
+    p->ns = str_dup(p->keep, doc_str(meta, "namespace")), p->name = str_dup(p->keep, doc_str(meta, "name"));
+    loop_task_init(&p->task, run_task);
+    loop_timer_init(n->loop, &p->retry, on_retry), loop_timer_init(n->loop, &p->deadline, on_deadline);
+    report_init(p);
+    p->grace_s = doc_int(doc_get(obj, "spec"), "terminationGracePeriodSeconds", GRACE_S_DEFAULT);
+    p->created_us = loop_now_us(n->loop);
+    take_object(p, obj);
+    p->host_network = doc_bool(p->spec, "hostNetwork", false), p->host_pid = doc_bool(p->spec, "hostPID", false);
+    p->host_ipc = doc_bool(p->spec, "hostIPC", false);
+    p->share_pid = doc_bool(p->spec, "shareProcessNamespace", false) && !p->host_pid;
+    p->start_ms = time_parse(doc_str(doc_get(p->obj, "status"), "startTime"));
+    const char *qos = pod_qos(p->spec);
+    p->cgroup = str_fmtz(p->keep, "%s/kubepods/%spod" STR_FMT, n->opts.cgroup_parent,
+                         strcmp(qos, "Guaranteed") == 0  ? ""
+                         : strcmp(qos, "Burstable") == 0 ? "burstable/"
+                                                         : "besteffort/",
+                         STR_ARG(p->uid));
+    add_containers(p);
+    take_object(p, p->obj); /* gives the containers their specs */
+    list_add_tail(&n->pods, &p->link);
+    return p;
+}
+
+void pod_free(struct pod *p)
+{
+    list_remove(&p->link);
+    loop_task_cancel(&p->task);
+    loop_timer_stop(&p->retry), loop_timer_stop(&p->deadline);
+    report_stop(p);
+    configs_release(p->node->configs, p);
+    for (int i = 0; i < p->container_count; i++)
+        container_free(p->containers[i]);
+    free(p->setup_problem), free(p->end_reason), free(p->end_message), free((char *)(uintptr_t)p->sent.ptr);
+    arena_free(p->mem), arena_free(p->keep);
+    free(p);
+}
+
+void pod_update(struct pod *p, const struct doc *obj)
+{
+    bool was = p->deleting;
+    take_object(p, obj);
+    if (p->deleting && !was)
+        log_debug("pod", "is to end", "pod=" STR_FMT " grace=%lld", STR_ARG(p->name), (long long)p->grace_s);
+    pod_kick(p);
+}
+
+void pod_gone(struct pod *p)
+{
+    p->forced = true;
+    if (!p->deleting)
+        p->deleting = true, p->grace_s = GRACE_S_MIN;
+    pod_kick(p);
+}
+
+static void replace(char **to, const char *text)
+{
+    char *copy = text ? strdup(text) : NULL;
+    free(*to);
+    *to = copy;
+}
+
+void pod_end(struct pod *p, const char *phase, const char *reason, const char *message)
+{
+    p->end_phase = phase;
+    replace(&p->end_reason, reason), replace(&p->end_message, message);
+    pod_kick(p), pod_status_changed(p);
+}
+
+bool pod_restarts(const struct pod *p, const char *policy)
+{
+    struct str s = doc_str(p->spec, "restartPolicy");
+    return str_is(s.len ? s : STR("Always"), policy);
+}
+
+/* ---- the states */
+
+static void enter(struct pod *p, enum pod_state s)
+{
+    log_debug("pod", "state", "pod=" STR_FMT "/" STR_FMT " from=%s to=%s", STR_ARG(p->ns), STR_ARG(p->name),
+              state_words[p->state], state_words[s]);
+    p->state = s;
+    pod_status_changed(p);
+    pod_kick(p);
+}
+
+static void step_new(struct pod *p)
+{
+    cleanup_arena struct arena *mem = arena_new();
+    const char *reason;
+    struct str message;
+    if (p->deleting || p->end_phase) {
+        enter(p, POD_STOP);
+        return;
+    }
+    if (!p->adopted && pod_admit(p, mem, &reason, &message) < 0) {
+        pod_event(p, NULL, "Warning", reason, STR_FMT, STR_ARG(message));
+        pod_end(p, "Failed", reason, str_z(mem, message));
+        enter(p, POD_ENDED);
+        return;
+    }
+    p->admitted = true;
+    if (p->start_ms == 0)
+        p->start_ms = loop_wall_ms(p->node->loop);
+    const struct doc *limit = doc_get(p->spec, "activeDeadlineSeconds");
+    if (doc_is(limit, DOC_INT)) {
+        int64_t left = p->start_ms + limit->i * 1000 - loop_wall_ms(p->node->loop);
+        loop_timer_start(&p->deadline, left > 0 ? left : 0);
+    }
+    enter(p, POD_SETUP);
+}
+
+static void setup_failed(struct pod *p, const char *reason, const char *why)
+{
+    if (!p->setup_problem || strcmp(p->setup_problem, why) != 0 || !loop_timer_running(&p->retry))
+        pod_event(p, NULL, "Warning", reason, "%s", why);
+    replace(&p->setup_problem, why);
+    p->retry_s = p->retry_s ? p->retry_s * 2 : 1;
+    if (p->retry_s > SETUP_RETRY_S_MAX)
+        p->retry_s = SETUP_RETRY_S_MAX;
+    loop_timer_start(&p->retry, p->retry_s * 500);
+    pod_status_changed(p);
+}
+
+static void sandbox_made(struct pod *p, int error, const char *why)
+{
+    if (error) {
+        sandbox_remove(p);
+        p->sandbox_asked = false;
+        setup_failed(p, "FailedCreatePodSandBox", why);
+        return;
+    }
+    p->sandbox_ready = true;
+    pod_kick(p);
+}
+
+void pod_network_done(struct pod *p, int error, const char *message)
+{
+    if (error) {
+        p->network_asked = false;
+        setup_failed(p, "FailedCreatePodSandBox", message ? message : "network setup failed");
+        return;
+    }
+    p->network_ready = true;
+    record_pod(p);
+    pod_status_changed(p), pod_kick(p);
+}
+
+static void setup_network(struct pod *p)
+{
+    const struct pod_network_ops *ops = p->node->network;
+    p->network_asked = true;
+    if (p->host_network) {
+        strncpy(p->ips[0].text, p->node->address, sizeof(p->ips[0].text) - 1);
+        p->ip_count = 1;
+        pod_network_done(p, 0, NULL);
+    } else if (!ops) {
+        pod_network_done(p, 0, NULL);
+    } else if (p->adopted && p->ip_count) {
+        ops->adopt(p->node->network_ctx, p);
+        pod_network_done(p, 0, NULL);
+    } else {
+        ops->setup(p->node->network_ctx, p);
+    }
+}
+
+static void setup_sandbox(struct pod *p)
+{
+    struct cgroup_limits l = {0};
+    int64_t memory_request;
+    cleanup_arena struct arena *mem = arena_new();
+    pod_resources(p->spec, &l.cpu_milli_request, &l.cpu_milli_limit, &memory_request, &l.memory_limit_bytes);
+    int r = cgroup_make(p->node->cgroup_mode, p->cgroup, &l);
+    if (r < 0)
+        log_warn("pod", "no cgroup", "pod=" STR_FMT " error=%s", STR_ARG(p->name), strerror(-r));
+    if (p->adopted && access(sandbox_path(p, mem, p->host_network ? "hosts" : "net"), F_OK) == 0) {
+        p->netns = p->host_network ? NULL : sandbox_path(p, p->keep, "net");
+        p->sandbox_ready = true;
+        pod_kick(p);
+        return;
+    }
+    sandbox_start(p, sandbox_made);
+    record_pod(p);
+}
+
+/* Volumes, sandbox with network, and the first images: all at once. */
+static void step_setup(struct pod *p)
+{
+    cleanup_arena struct arena *mem = arena_new();
+    struct str why;
+    if (p->deleting || p->end_phase) {
+        enter(p, POD_STOP);
+        return;
+    }
+    if (loop_timer_running(&p->retry))
+        return;
+    if (!p->sandbox_ready && !p->sandbox_asked) {
+        p->sandbox_asked = true;
+        setup_sandbox(p);
+    }
+    if (p->sandbox_ready && !p->network_asked)
+        setup_network(p);
+    for (int i = 0; i < p->container_count; i++)
+        if (p->containers[i]->state == CT_IDLE && !loop_timer_running(&p->containers[i]->backoff))
+            image_ensure(p->containers[i]);
+    int r = volumes_step(p, mem, &why);
+    if (r < 0)
+        setup_failed(p, "FailedMount", str_z(mem, why));
+    p->volumes_ready = r > 0;
+    if (!p->volumes_ready || !p->network_ready)
+        return;
+    if (!configs_services_known(p->node->configs))
+        return;
+    replace(&p->setup_problem, NULL), p->retry_s = 0;
+    volume_etc_files(p);
+    enter(p, POD_INIT);
+}
+
+static void step_init(struct pod *p)
+{
+    if (p->deleting || p->end_phase) {
+        enter(p, POD_STOP);
+        return;
+    }
+    for (int i = 0; i < p->container_count; i++) {
+        struct container *c = p->containers[i];
+        if (c->kind == KIND_REGULAR || c->kind == KIND_EPHEMERAL)
+            continue;
+        if (c->kind == KIND_INIT && c->state == CT_EXITED && c->end.exit_code == 0)
+            continue;
+        if (container_done(c)) { /* failed, and policy is Never */
+            enter(p, POD_STOP);
+            return;
+        }
+        container_step(c);
+        if (c->kind == KIND_SIDECAR && c->started && c->state == CT_RUN)
+            continue;
+        return;
+    }
+    enter(p, POD_RUN);
+}
+
+static void step_run(struct pod *p)
+{
+    cleanup_arena struct arena *mem = arena_new();
+    struct str why;
+    if (p->deleting || p->end_phase) {
+        enter(p, POD_STOP);
+        return;
+    }
+    volumes_step(p, mem, &why);
+    bool all = true;
+    for (int i = 0; i < p->container_count; i++) {
+        struct container *c = p->containers[i];
+        if (c->kind == KIND_INIT)
+            continue;
+        container_step(c);
+        if (c->kind == KIND_REGULAR && !container_done(c))
+            all = false;
+    }
+    if (all)
+        enter(p, POD_STOP);
+}
+
+static void teardown(struct pod *p)
+{
+    for (int i = 0; i < p->container_count; i++)
+        if (p->containers[i]->id[0])
+            runtime_remove(p->containers[i], p->containers[i]->id);
+    if (p->node->network && !p->host_network && p->network_asked)
+        p->node->network->teardown(p->node->network_ctx, p);
+    sandbox_remove(p);
+    volumes_remove(p);
+    configs_release(p->node->configs, p);
+    cgroup_kill(p->node->cgroup_mode, p->cgroup);
+    cgroup_remove(p->node->cgroup_mode, p->cgroup);
+    loop_timer_stop(&p->retry), loop_timer_stop(&p->deadline);
+}
+
+/* Regular containers first; then the sidecars, the last one first. The grace period is one for all. */
+static void step_stop(struct pod *p)
+{
+    int64_t now = loop_now_ms(p->node->loop), grace_ms = p->grace_s * 1000;
+    if (p->end_phase && !p->deleting)
+        grace_ms = doc_int(p->spec, "terminationGracePeriodSeconds", GRACE_S_DEFAULT) * 1000;
+    if (!p->stop_at_ms || now + grace_ms < p->stop_at_ms)
+        p->stop_at_ms = now + grace_ms;
+    int64_t left = p->stop_at_ms > now ? p->stop_at_ms - now : 0;
+    bool regular = false;
+    for (int i = 0; i < p->container_count; i++) {
+        struct container *c = p->containers[i];
+        if (c->kind == KIND_SIDECAR || !container_active(c))
+            continue;
+        regular = true;
+        container_stop(c, left, "Stopping container");
+    }
+    for (int i = p->container_count; i-- > 0 && !regular;) {
+        struct container *c = p->containers[i];
+        if (c->kind != KIND_SIDECAR || !container_active(c))
+            continue;
+        container_stop(c, left, "Stopping container");
+        return;
+    }
+    if (regular)
+        return;
+    teardown(p);
+    enter(p, POD_ENDED);
+}
+
+static void remove_logs(struct pod *p)
+{
+    cleanup_arena struct arena *mem = arena_new();
+    files_remove_tree(str_fmtz(mem, "%s/" STR_FMT "_" STR_FMT "_" STR_FMT, p->node->log_dir, STR_ARG(p->ns),
+                               STR_ARG(p->name), STR_ARG(p->uid)));
+}
+
+static void step_ended(struct pod *p)
+{
+    if (p->forced || (p->deleting && p->from_file)) {
+        remove_logs(p);
+        p->state = POD_GONE;
+        pod_free(p);
+        return;
+    }
+    if (p->deleting)
+        pod_status_changed(p); /* report.c deletes the object once its status is sent */
+}
+
+static void pod_step(struct pod *p)
+{
+    static void (*const steps[])(struct pod * p) = {
+        [POD_NEW] = step_new, [POD_SETUP] = step_setup, [POD_INIT] = step_init,
+        [POD_RUN] = step_run, [POD_STOP] = step_stop,   [POD_ENDED] = step_ended,
+    };
+    if (p->state != POD_GONE)
+        steps[p->state](p);
+}

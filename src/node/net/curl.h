@@ -1,0 +1,31 @@
+/* node/net/curl.h - libcurl, opened on first use by the net helper. Calls block: from pool threads only. */
+#ifndef SAMPAN_NODE_NET_CURL_H
+#define SAMPAN_NODE_NET_CURL_H
+
+#include "base/str.h"
+
+enum { FETCH_REDIRECTS_MAX = 5, FETCH_CONNECT_S = 15, FETCH_STALL_S = 60 };
+struct fetch {
+    const char *url;
+    const char *accept, *authorization, *user, *password; /* NULL: none */
+    const struct str *headers;                            /* name, value, ... */
+    size_t header_count;
+    int64_t timeout_ms; /* 0: none, but stalls end it */
+    bool insecure;      /* https without verification: probes */
+    bool no_redirects;
+    /* Body bytes: false ends it. NULL: gathered in `body`, at most body_max. */
+    bool (*data)(void *ctx, const char *bytes, size_t n);
+    void *ctx;
+    size_t body_max;
+    /* Results */
+    struct arena *mem;
+    struct sb body;
+    long status;                                /* 0: no answer, see why */
+    struct str challenge, content_type, digest; /* WWW-Authenticate, Docker-Content-Digest */
+    struct str why;
+};
+/* Before the first thread calls fetch_run: opens the library. False: not installed. Loop thread only. */
+bool fetch_open(void);
+void fetch_run(struct fetch *f);
+
+#endif

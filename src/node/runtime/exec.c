@@ -1,0 +1,314 @@
+/* A further process in a container: `crun exec` as our own child. It inherits what the container's own process may do;
+ * exit code and end come from the child itself. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <uv.h>
+
+#include "node/files.h"
+#include "node/ipc.h"
+#include "node/runtime/priv.h"
+
+struct exec {
+    struct loop *loop;
+    struct node *node;
+    struct arena *mem;
+    int pid, output, terminal; /* -1: none */
+    char id[68];
+    char *process, *pid_file;
+    struct child *child;
+    uv_poll_t poll;
+    bool polled, timed_out, ended;
+    int code;
+    struct loop_timer timer;
+    struct sb text;
+    void (*done)(void *ctx, int code, struct str output);
+    void *ctx;
+};
+
+static void freed(uv_handle_t *h)
+{
+    arena_free(container_of((uv_poll_t *)h, struct exec, poll)->mem);
+}
+
+static void drop(struct exec *e)
+{
+    loop_timer_stop(&e->timer);
+    if (e->child) {
+        child_forget(e->child);
+        child_reap(e->loop, e->pid);
+    }
+    if (e->terminal >= 0)
+        close(e->terminal);
+    unlink(e->process), unlink(e->pid_file);
+    if (e->output >= 0) {
+        uv_poll_stop(&e->poll);
+        close(e->output);
+    }
+    if (e->polled)
+        uv_close((uv_handle_t *)&e->poll, freed);
+    else
+        arena_free(e->mem);
+}
+
+static void finish(struct exec *e)
+{
+    void (*done)(void *ctx, int code, struct str output) = e->done;
+    done(e->ctx, e->timed_out ? -ETIMEDOUT : e->code, sb_str(&e->text));
+    drop(e);
+}
+
+static void read_output(struct exec *e)
+{
+    char buf[4096];
+    ssize_t n;
+    while (e->output >= 0 && (n = read(e->output, buf, sizeof(buf))) > 0) {
+        size_t room = e->text.len < EXEC_OUTPUT_MAX ? EXEC_OUTPUT_MAX - e->text.len : 0;
+        sb_add(&e->text, str_mem(buf, (size_t)n < room ? (size_t)n : room));
+    }
+}
+
+static void on_output(uv_poll_t *poll, int status, int events)
+{
+    struct exec *e = container_of(poll, struct exec, poll);
+    char buf[4096];
+    ssize_t n;
+    while ((n = read(e->output, buf, sizeof(buf))) > 0) {
+        size_t room = e->text.len < EXEC_OUTPUT_MAX ? EXEC_OUTPUT_MAX - e->text.len : 0;
+        sb_add(&e->text, str_mem(buf, (size_t)n < room ? (size_t)n : room));
+    }
+    if (n == 0)
+        uv_poll_stop(&e->poll);
+}
+
+static void on_end(void *ctx, int pid, int status)
+{
+    struct exec *e = ctx;
+    e->child = NULL, e->pid = 0, e->ended = true;
+    e->code = WIFEXITED(status) ? WEXITSTATUS(status) : WIFSIGNALED(status) ? 128 + WTERMSIG(status) : 255;
+    read_output(e);
+    finish(e);
+}
+
+/* crun's child is in a session of its own: ending crun alone would leave it running. */
+static void kill_all(struct exec *e)
+{
+    struct str text;
+    int64_t pid;
+    if (files_read(AT_FDCWD, e->pid_file, 64, e->mem, &text) == 0 && str_to_i64(str_trim(text), &pid) && pid > 1)
+        kill((pid_t)pid, SIGKILL);
+    kill(-e->pid, SIGKILL);
+}
+
+static void on_timeout(struct loop_timer *t)
+{
+    struct exec *e = container_of(t, struct exec, timer);
+    e->timed_out = true;
+    kill_all(e);
+}
+
+static struct doc *process_doc(struct container *c, const struct exec_opts *o, struct arena *mem)
+{
+    struct str text;
+    if (files_read(AT_FDCWD, runtime_bundle(c->pod->node, mem, c->id, "config.json"), 4 << 20, mem, &text) < 0)
+        return NULL;
+    struct doc *p = doc_get(doc_parse(mem, text, NULL, NULL), "process");
+    if (!p)
+        return NULL;
+    doc_put_bool(mem, p, "terminal", o->tty);
+    struct doc *args = doc_put(mem, p, "args", doc_new_array(mem));
+    for (size_t i = 0; i < o->args.n; i++)
+        doc_push(args, doc_new_str(mem, o->args.v[i]));
+    return p;
+}
+
+static _Noreturn void exec_child(struct node *n, const struct exec *e, int fds[3], char *const argv[])
+{
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    setsid();
+    if (n->cgroup_mode == CGROUP_HYBRID && unshare(CLONE_NEWNS) == 0 &&
+        mount("", "/", NULL, MS_REC | MS_SLAVE, NULL) == 0)
+        runtime_hide_unified(true);
+    for (int i = 0; i < 3; i++)
+        dup2(fds[i], i);
+    static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    char *env[] = {path, NULL};
+    execve(argv[0], argv, env);
+    _exit(126);
+}
+
+/* crun gives the terminal's master through a socket; it connects at once, so a blocking accept in the loop is not
+ * wanted: the socket is polled by the caller's first read instead. A short blocking wait of at most a second is what we
+ * do. */
+static int accept_terminal(int listener)
+{
+    struct timeval limit = {.tv_sec = 2};
+    setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    cleanup_fd int s = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    if (s < 0)
+        return -errno;
+    setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    char name[256];
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec iov = {name, sizeof(name)};
+    struct msghdr m = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
+    if (recvmsg(s, &m, MSG_CMSG_CLOEXEC) < 0)
+        return -errno;
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    int fd = -EBADMSG;
+    if (c && c->cmsg_type == SCM_RIGHTS)
+        memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+    return fd;
+}
+
+static int listen_at(const char *path)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof(a.sun_path))
+        return -ENAMETOOLONG;
+    memcpy(a.sun_path, path, strlen(path) + 1);
+    int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (s < 0 || bind(s, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(s, 1) < 0)
+        return s >= 0 ? close(s) : 0, -errno;
+    return s;
+}
+
+/* The three ends for the child (close after fork), and ours. */
+static int make_pipes(struct exec *e, const struct exec_opts *o, int child[3], int ours[3])
+{
+    for (int i = 0; i < 3; i++)
+        child[i] = ours[i] = -1;
+    for (int i = 0; i < 3; i++) {
+        int p[2];
+        bool wanted = !o->tty && (o->flags & (1 << i));
+        if (wanted) {
+            if (pipe2(p, O_CLOEXEC) < 0)
+                return -errno;
+            child[i] = i == 0 ? p[0] : p[1], ours[i] = i == 0 ? p[1] : p[0];
+        } else {
+            child[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
+        }
+    }
+    if (o->flags == 0) {
+        int p[2];
+        if (pipe2(p, O_CLOEXEC) < 0)
+            return -errno;
+        close(child[1]), close(child[2]);
+        child[1] = p[1], child[2] = fcntl(p[1], F_DUPFD_CLOEXEC, 0);
+        fcntl(p[0], F_SETFL, O_NONBLOCK);
+        e->output = p[0];
+    }
+    return 0;
+}
+
+static int launch(struct exec *e, struct container *c, const struct exec_opts *o, int ret_fds[3])
+{
+    struct node *n = c->pod->node;
+    unsigned tag = (unsigned)loop_rand(n->loop, RAND_NAME);
+    e->process = runtime_bundle(n, e->mem, c->id, str_fmtz(e->mem, "exec.%08x", tag));
+    e->pid_file = str_fmtz(e->mem, "%s.pid", e->process);
+    char *console = str_fmtz(e->mem, "%s/socks/x%08x", n->run_dir, tag);
+    const struct doc *process = process_doc(c, o, e->mem);
+    int child[3], ours[3], r = process ? files_write(e->process, 0600, doc_json(e->mem, process)) : -ENOENT;
+    cleanup_fd int listener = r == 0 && o->tty ? listen_at(console) : -1;
+    if (r < 0 || (o->tty && listener < 0))
+        return r < 0 ? r : listener;
+    if ((r = make_pipes(e, o, child, ours)) < 0)
+        return r;
+    char *root = str_fmtz(e->mem, "--root=%s/crun", n->run_dir), *crun = str_fmtz(e->mem, "%s", n->crun);
+    char *verb = str_fmtz(e->mem, "exec"), *flag = str_fmtz(e->mem, "--process=%s", e->process);
+    char *tty = str_fmtz(e->mem, "--console-socket=%s", console);
+    char *pid_flag = str_fmtz(e->mem, "--pid-file=%s", e->pid_file);
+    char *argv[] = {crun, root, verb, flag, pid_flag, o->tty ? tty : e->id, o->tty ? e->id : NULL, NULL};
+    pid_t pid = fork();
+    if (pid == 0)
+        exec_child(n, e, child, argv);
+    for (int i = 0; i < 3; i++)
+        close(child[i]), ret_fds[i] = ours[i];
+    if (pid < 0)
+        return -errno;
+    e->pid = pid;
+    if (o->tty) {
+        e->terminal = accept_terminal(listener);
+        unlink(console);
+        if (e->terminal < 0)
+            return kill(-pid, SIGKILL), e->terminal;
+        ret_fds[0] = fcntl(e->terminal, F_DUPFD_CLOEXEC, 0);
+    }
+    e->child = child_watch(n->loop, pid, on_end, e);
+    return e->child ? 0 : -ESRCH;
+}
+
+struct exec *exec_start(struct container *c, const struct exec_opts *o, int ret_fds[3], int *ret_error)
+{
+    struct arena *mem = arena_new();
+    struct exec *e = arena_new_of(mem, struct exec);
+    int unused[3] = {-1, -1, -1}, *fds = ret_fds ? ret_fds : unused;
+    *e = (struct exec){.loop = c->pod->node->loop,
+                       .node = c->pod->node,
+                       .mem = mem,
+                       .output = -1,
+                       .terminal = -1,
+                       .text = SB(mem),
+                       .done = o->done,
+                       .ctx = o->ctx,
+                       .process = str_fmtz(mem, "/nonexistent"), .pid_file = str_fmtz(mem, "/nonexistent")};
+    memcpy(e->id, c->id, sizeof(e->id));
+    loop_timer_init(e->loop, &e->timer, on_timeout);
+    int r = c->pid > 0 ? launch(e, c, o, fds) : -ESRCH;
+    if (r < 0) {
+        for (int i = 0; i < 3 && ret_fds == NULL; i++)
+            if (fds[i] >= 0)
+                close(fds[i]);
+        if (e->output >= 0)
+            close(e->output), e->output = -1;
+        *ret_error = r;
+        drop(e);
+        return NULL;
+    }
+    if (e->output >= 0) {
+        e->polled = uv_poll_init(loop_uv_handle(e->loop), &e->poll, e->output) == 0;
+        if (e->polled)
+            uv_poll_start(&e->poll, UV_READABLE, on_output);
+    }
+    if (o->timeout_ms > 0)
+        loop_timer_start(&e->timer, o->timeout_ms);
+    return e;
+}
+
+struct exec *exec_cancel(struct exec *e)
+{
+    if (!e)
+        return NULL;
+    if (e->pid > 0)
+        kill_all(e);
+    drop(e);
+    return NULL;
+}
+
+void exec_resize(struct exec *e, int columns, int rows)
+{
+    struct winsize w = {.ws_col = (unsigned short)columns, .ws_row = (unsigned short)rows};
+    if (e->terminal >= 0)
+        ioctl(e->terminal, TIOCSWINSZ, &w);
+}
+
+int exec_pid(const struct exec *e)
+{
+    return e->pid;
+}

@@ -1,0 +1,75 @@
+/* node/runtime/runtime.h - containers and sandboxes made, watched, signalled and removed: conmon, crun, namespaces.
+ *
+ * On disk: RUN/containers/ID (bundle: config.json, record.json, conmon's pid, attach and control files), RUN/pods/UID
+ * (pod.json, pinned namespaces, shm), RUN/exits (conmon writes each exit code), RUN/crun (crun's states), RUN/socks;
+ * STATE/containers/ID (upper and work directory of the overlay). The overlay itself is mounted in a mount namespace of
+ * conmon's own, so that it goes when the last process of the container goes, and crun sees no hybrid cgroups.
+ * Everything starts as a forked child that touches nothing but system calls until exec. */
+#ifndef SAMPAN_NODE_RUNTIME_RUNTIME_H
+#define SAMPAN_NODE_RUNTIME_RUNTIME_H
+
+#include "node/image/store.h"
+#include "node/node.h"
+#include "node/runtime/spec.h"
+
+int runtime_open(struct node *n); /* 0 or -errno */
+void runtime_close(struct node *n);
+const struct doc *runtime_seccomp(struct node *n);                    /* the default profile; NULL: not installed */
+const struct doc *runtime_devices(struct node *n, struct arena *mem); /* every device of the host, for privileged */
+int runtime_oom_score(struct node *n, int wanted);                    /* what the kernel lets us set */
+
+/* ---- another process, ours or not, until it ends */
+struct child;
+/* NULL: it is gone already (-ESRCH) or no resources. status: as wait's for our own children, else -1. */
+struct child *child_watch(struct loop *l, int pid, void (*ended)(void *ctx, int pid, int status), void *ctx);
+struct child *child_forget(struct child *c); /* NULL is accepted */
+void child_reap(struct loop *l, int pid);     /* our own child: wait for it, tell nobody */
+
+/* ---- the sandbox: namespaces pinned under RUN/pods/UID */
+/* done(p, 0, NULL), or -errno and why. Sets p->netns and p->init_pid. */
+void sandbox_start(struct pod *p, void (*done)(struct pod *p, int error, const char *why));
+void sandbox_remove(struct pod *p);                                     /* safe to repeat, and on a half-made one */
+char *sandbox_path(struct pod *p, struct arena *mem, const char *name); /* RUN/pods/UID/NAME */
+
+/* ---- containers */
+/* Create, not start: bundle, overlay, conmon, crun. lower: image_lowerdir. Then container_created(c, error, why). */
+void runtime_create(struct container *c, const struct doc *config, struct str lower);
+/* Let the created process run. 0 or -errno. */
+int runtime_start(struct container *c);
+void runtime_signal(struct container *c, int sig);        /* to its first process */
+void runtime_kill(struct container *c);                   /* everything in its cgroup */
+void runtime_remove(struct container *c, const char *id); /* bundle, states, cgroup, writable layer; after its end */
+char *runtime_bundle(struct node *n, struct arena *mem, const char *id, const char *name); /* RUN/containers/ID/NAME */
+char *runtime_log_path(struct container *c, struct arena *mem, int attempt);
+/* Watch again what a former agent left running: 0, or -ESRCH when it has ended (then container_exited follows). */
+int runtime_adopt(struct container *c);
+void runtime_new_id(struct node *n, char id[68]);
+
+/* Called by the runtime; the state machine (agent/) provides them. */
+void container_created(struct container *c, int error, const char *why);
+void container_exited(struct container *c, int code, bool oom);
+struct container *container_find(struct node *n, const char *id);
+
+/* ---- a user of an image, by name or number: "", "1000", "app", "app:grp". 0, or -ENOENT with *ret_why in mem. */
+int runtime_user(struct images *s, const struct image *i, struct str user, struct arena *mem, uint32_t *ret_uid,
+                 uint32_t *ret_gid, uint32_t *gids, int *gid_count, const char **ret_why);
+
+/* ---- another process inside a container */
+struct exec_opts {
+    struct strv args;
+    bool tty;
+    int flags;          /* IPC_STDIN...: which pipes the caller wants to hold; 0: output is gathered */
+    int64_t timeout_ms; /* 0: none; then killed, and code is -ETIMEDOUT */
+    /* code: exit code, 128 + signal, or -errno when it could not run; output: of both, at most EXEC_OUTPUT_MAX, when
+     * gathered. The exec is freed after it returns. */
+    void (*done)(void *ctx, int code, struct str output);
+    void *ctx;
+};
+enum { EXEC_OUTPUT_MAX = 16 << 10 };
+/* ret_fds: stdin, stdout, stderr as asked for, or the terminal at 0; the caller's to close. NULL with *ret_error. */
+struct exec *exec_start(struct container *c, const struct exec_opts *opts, int ret_fds[3], int *ret_error);
+struct exec *exec_cancel(struct exec *e); /* kills it; done is not called. NULL is accepted */
+void exec_resize(struct exec *e, int columns, int rows);
+int exec_pid(const struct exec *e);
+
+#endif
