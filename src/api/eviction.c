@@ -40,8 +40,9 @@ static bool is_free(const struct doc *pod)
 
 static void answer(struct write_job *j, struct obj *o)
 {
-    reply_doc(j->r, 201, schema_type("meta.v1.Status"),
-              status_success(j->r->mem, STR_NULL, STR_NULL, STR_NULL, STR_NULL));
+    struct doc *d = status_success(j->r->mem, STR_NULL, STR_NULL, STR_NULL, STR_NULL);
+    doc_put_int(j->r->mem, d, "code", 201);
+    reply_doc(j->r, 201, schema_type("meta.v1.Status"), d);
 }
 
 struct eviction {
