@@ -21,8 +21,8 @@ void rollout_fenceposts(const struct doc *strategy, int64_t replicas, int64_t *r
     *ret_surge = *ret_unavailable = 0;
     if (!str_is(doc_str(strategy, "type"), "RollingUpdate"))
         return;
-    int64_t surge = int_or_percent(doc_get(ru, "maxSurge"), replicas, /* round_up= */ true, 0);
-    int64_t unavailable = int_or_percent(doc_get(ru, "maxUnavailable"), replicas, /* round_up= */ false, 0);
+    int64_t surge = value_or_percent(doc_get(ru, "maxSurge"), replicas, /* round_up= */ true, 0);
+    int64_t unavailable = value_or_percent(doc_get(ru, "maxUnavailable"), replicas, /* round_up= */ false, 0);
     if (surge == 0 && unavailable == 0)
         unavailable = 1;
     *ret_surge = surge;
