@@ -80,7 +80,6 @@ struct api_req {
 /* ---- api.c */
 struct api_metrics;
 struct discovery;
-struct tunnels;
 struct api {
     struct loop *loop;
     struct cache *cache;
@@ -95,6 +94,7 @@ struct api {
     struct loop_timer bookmarks; /* runs while some watch wants bookmarks */
     struct map tunnels;          /* node -> struct tunnel * */
     struct discovery *discovery;
+    struct api_metrics *metrics;
     struct arena *mem;    /* of what lives as long as the api */
     struct memo *memo;    /* select.c: the last documents parsed for field selectors */
     uint8_t random[1024]; /* drawn ahead, the last random_left of them unused */
@@ -286,8 +286,6 @@ int continue_decode(struct arena *mem, struct str token, struct str prefix, int6
 void watches_init(struct api *a);
 void watches_stop(struct api *a);
 void watches_done(struct api *a);
-/* ---- discovery.c */
-void discovery_done(struct api *a);
 /* ---- tunnel.c */
 void tunnels_done(struct api *a);
 void tunnel_dial(struct api *a, struct str node, struct str authority,
@@ -296,6 +294,6 @@ void tunnel_dial(struct api *a, struct str node, struct str authority,
 
 /* ---- metrics.c */
 void count_request(const struct api_req *r, int code, int64_t us);
-void count_watch_event(const struct resource *res, size_t bytes);
+void count_watch_event(struct api *a, const struct resource *res, size_t bytes);
 
 #endif

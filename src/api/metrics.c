@@ -44,13 +44,24 @@ static struct metric_family watch_sizes = {.name = "apiserver_watch_events_sizes
 
 /* The series of the last requests, so that a GET does not pay for the look-up. */
 enum { SERIES_SLOTS = 128 };
-static struct {
-    const struct resource *res;
-    const struct subresource *sub;
-    const char *verb, *scope;
-    int code;
-    struct metric *total, *duration;
-} series[SERIES_SLOTS];
+struct api_metrics {
+    struct series {
+        const struct resource *res;
+        const struct subresource *sub;
+        const char *verb, *scope;
+        int code;
+        struct metric *total, *duration;
+    } series[SERIES_SLOTS];
+    const struct resource *watched; /* of the last event */
+    struct metric *events, *sizes;
+};
+
+static struct api_metrics *metrics_of(struct api *a)
+{
+    if (!a->metrics)
+        a->metrics = arena_new_of(a->mem, struct api_metrics);
+    return a->metrics;
+}
 
 static const char *verb_label(const struct api_req *r)
 {
@@ -80,33 +91,31 @@ void count_request(const struct api_req *r, int code, int64_t us)
     size_t slot =
         ((uintptr_t)r->res / 64 + (uintptr_t)r->sub / 64 + (size_t)verb[0] * 7 + (size_t)verb[1] + (size_t)code) %
         SERIES_SLOTS;
-    if (!series[slot].total || series[slot].res != r->res || series[slot].sub != r->sub || series[slot].verb != verb ||
-        series[slot].scope != scope || series[slot].code != code) {
+    struct series *s = &metrics_of(r->api)->series[slot];
+    if (!s->total || s->res != r->res || s->sub != r->sub || s->verb != verb || s->scope != scope || s->code != code) {
         char text[16];
         const char *group = r->res ? r->res->group : "", *resource = r->res ? r->res->name : "",
                    *version = r->res ? r->res->version : "", *sub = r->sub ? r->sub->name : "";
         snprintf(text, sizeof(text), "%d", code);
-        series[slot].res = r->res, series[slot].sub = r->sub, series[slot].verb = verb, series[slot].scope = scope;
-        series[slot].code = code;
-        series[slot].total = metric_get(&request_total, text, "apiserver", group, resource, scope, sub, verb, version);
-        series[slot].duration = metric_get(&request_duration, "apiserver", group, resource, scope, sub, verb, version);
+        *s = (struct series){r->res, r->sub, verb, scope, code, NULL, NULL};
+        s->total = metric_get(&request_total, text, "apiserver", group, resource, scope, sub, verb, version);
+        s->duration = metric_get(&request_duration, "apiserver", group, resource, scope, sub, verb, version);
     }
-    metric_add(series[slot].total, 1);
+    metric_add(s->total, 1);
     if (!r->is_watch)
-        metric_observe(series[slot].duration, (double)us / 1e6);
+        metric_observe(s->duration, (double)us / 1e6);
 }
 
-void count_watch_event(const struct resource *res, size_t bytes)
+void count_watch_event(struct api *a, const struct resource *res, size_t bytes)
 {
-    static const struct resource *last;
-    static struct metric *events, *size;
-    if (last != res) {
-        events = metric_get(&watch_events, res->group, res->name, res->version);
-        size = metric_get(&watch_sizes, res->group, res->name, res->version);
-        last = res;
+    struct api_metrics *m = metrics_of(a);
+    if (m->watched != res) {
+        m->events = metric_get(&watch_events, res->group, res->name, res->version);
+        m->sizes = metric_get(&watch_sizes, res->group, res->name, res->version);
+        m->watched = res;
     }
-    metric_add(events, 1);
-    metric_observe(size, (double)bytes);
+    metric_add(m->events, 1);
+    metric_observe(m->sizes, (double)bytes);
 }
 
 void handle_metrics(struct api_req *r)

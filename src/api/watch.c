@@ -72,7 +72,7 @@ static void send_frame(struct watch *w, struct cache_frame *f)
 {
     if (!f)
         return; /* out of memory: the event is lost, and the revision with it */
-    count_watch_event(w->r->res, f->bytes.len);
+    count_watch_event(w->r->api, w->r->res, f->bytes.len);
     if (!exchange_write(w->r->x, (struct stream_buf){f->bytes, release_frame, f}))
         w->full = true;
 }
