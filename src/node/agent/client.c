@@ -87,7 +87,7 @@ static const char *gather(const struct agent_opts *o, struct arena *mem, struct 
     return NULL;
 }
 
-struct api *api_new(struct loop *l, const struct agent_opts *o, struct arena *mem, const char **ret_why)
+struct api *api_connect(struct loop *l, const struct agent_opts *o, struct arena *mem, const char **ret_why)
 {
     struct credentials c = {0};
     const char *why = gather(o, mem, &c);
@@ -117,7 +117,7 @@ struct api *api_new(struct loop *l, const struct agent_opts *o, struct arena *me
     return a;
 }
 
-struct api *api_free(struct api *a)
+struct api *api_disconnect(struct api *a)
 {
     if (!a)
         return NULL;

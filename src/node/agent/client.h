@@ -10,8 +10,8 @@
 struct api;
 struct agent_opts;
 /* NULL with *ret_why (static or in mem) when the credentials can't be read. */
-struct api *api_new(struct loop *l, const struct agent_opts *opts, struct arena *mem, const char **ret_why);
-struct api *api_free(struct api *a);
+struct api *api_connect(struct loop *l, const struct agent_opts *opts, struct arena *mem, const char **ret_why);
+struct api *api_disconnect(struct api *a);
 
 /* status is the HTTP code, or 0 with error -errno when there was no answer; doc is NULL where the body is no JSON. */
 struct api_answer {

@@ -63,7 +63,7 @@ static void send_again(struct events *e, struct remembered *r, int64_t now)
 {
     cleanup_arena struct arena *mem = arena_new();
     struct str body =
-        str_fmt(mem, "{\"count\":%d,\"lastTimestamp\":\"" STR_FMT "\"}", r->count, STR_ARG(time_text(mem, now)));
+        str_fmt(mem, "{\"count\":%d,\"lastTimestamp\":\"" STR_FMT "\"}", r->count, STR_ARG(unix_time_text(mem, now)));
     struct str path = str_fmt(mem, "/api/v1/namespaces/" STR_FMT "/events/" STR_FMT, STR_ARG(r->ns), STR_ARG(r->name));
     e->open++;
     api_send(e->node->api, "PATCH", path, API_MERGE, body, answered, e);
@@ -74,7 +74,7 @@ static void send_first(struct events *e, struct remembered *r, const struct even
 {
     cleanup_arena struct arena *mem = arena_new();
     struct doc *d = doc_new_object(mem), *meta, *about, *source;
-    struct str now = time_text(mem, r->first_ms);
+    struct str now = unix_time_text(mem, r->first_ms);
     doc_put_str(mem, d, "apiVersion", STR("v1")), doc_put_str(mem, d, "kind", STR("Event"));
     meta = doc_sub(mem, d, "metadata"), about = doc_sub(mem, d, "involvedObject"), source = doc_sub(mem, d, "source");
     doc_put_str(mem, meta, "name", r->name), doc_put_str(mem, meta, "namespace", r->ns);

@@ -125,7 +125,7 @@ static const char *start(struct node *n)
         return "the run directory can't be used";
     nodestatus_measure(n);
     if (n->opts.server || n->opts.kubeconfig) {
-        n->api = api_new(n->loop, &n->opts, n->keep, &why);
+        n->api = api_connect(n->loop, &n->opts, n->keep, &why);
         if (!n->api)
             return why;
     }
@@ -155,7 +155,7 @@ static void stop(struct node *n)
     n->configs = configs_free(n->configs), n->events = events_free(n->events);
     if (n->net)
         n->net = ipc_free(n->net);
-    n->api = api_free(n->api);
+    n->api = api_disconnect(n->api);
     runtime_close(n);
     n->images = images_close(n->images);
 }

@@ -115,7 +115,7 @@ static void put_conditions(struct node *n, struct arena *mem, struct doc *s)
     const char *why = n->network && n->network->ready ? n->network->ready(n->network_ctx) : NULL;
     if (n->status && (n->status->ready != !why || !n->status->ready_since_ms))
         n->status->ready = !why, n->status->ready_since_ms = now_ms;
-    struct str now = time_text(mem, now_ms), started = n->status ? time_text(mem, n->status->started_ms) : now;
+    struct str now = unix_time_text(mem, now_ms), started = n->status ? unix_time_text(mem, n->status->started_ms) : now;
     bool full = disk_full(n);
     put_condition(mem, list, "MemoryPressure", false, "KubeletHasSufficientMemory",
                   "kubelet has sufficient memory available", now, started);
@@ -125,7 +125,7 @@ static void put_conditions(struct node *n, struct arena *mem, struct doc *s)
                   now, started);
     put_condition(mem, list, "Ready", !why, why ? "KubeletNotReady" : "KubeletReady",
                   why ? why : "kubelet is posting ready status", now,
-                  n->status ? time_text(mem, n->status->ready_since_ms) : now);
+                  n->status ? unix_time_text(mem, n->status->ready_since_ms) : now);
 }
 
 static struct str os_image(struct arena *mem)
@@ -284,7 +284,7 @@ static void on_status_timer(struct loop_timer *t)
 static struct str micro_time(struct arena *mem, struct loop *l)
 {
     int64_t ms = loop_wall_ms(l);
-    struct str s = time_text(mem, ms);
+    struct str s = unix_time_text(mem, ms);
     return str_fmt(mem, STR_FMT ".%03lld000Z", STR_ARG(str_head(s, s.len - 1)), (long long)(ms % 1000));
 }
 

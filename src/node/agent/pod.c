@@ -146,7 +146,7 @@ struct pod *pod_new(struct node *n, const struct doc *obj)
     p->host_network = doc_bool(p->spec, "hostNetwork", false), p->host_pid = doc_bool(p->spec, "hostPID", false);
     p->host_ipc = doc_bool(p->spec, "hostIPC", false);
     p->share_pid = doc_bool(p->spec, "shareProcessNamespace", false) && !p->host_pid;
-    p->start_ms = time_parse(doc_str(doc_get(p->obj, "status"), "startTime"));
+    p->start_ms = unix_time_parse(doc_str(doc_get(p->obj, "status"), "startTime"));
     const char *qos = pod_qos(p->spec);
     p->cgroup = str_fmtz(p->keep, "%s/kubepods/%spod" STR_FMT, n->opts.cgroup_parent,
                          strcmp(qos, "Guaranteed") == 0  ? ""

@@ -64,8 +64,8 @@ int pod_admit(struct pod *p, struct arena *mem, const char **ret_reason, struct 
 
 /* status.c: Pod.status as JSON document. now_ms: Unix time. Moves p->conditions. */
 struct doc *status_build(struct pod *p, struct arena *mem, int64_t now_ms);
-struct str time_text(struct arena *mem, int64_t unix_ms); /* RFC 3339, seconds; empty for 0 */
-int64_t time_parse(struct str text);                      /* 0: none */
+struct str unix_time_text(struct arena *mem, int64_t unix_ms); /* RFC 3339, seconds; empty for 0 */
+int64_t unix_time_parse(struct str text);                      /* 0: none */
 
 /* report.c */
 void report_init(struct pod *p);

@@ -5,7 +5,7 @@
 
 #include "node/agent/pods.h"
 
-struct str time_text(struct arena *mem, int64_t unix_ms)
+struct str unix_time_text(struct arena *mem, int64_t unix_ms)
 {
     if (unix_ms == 0)
         return STR_NULL;
@@ -16,7 +16,7 @@ struct str time_text(struct arena *mem, int64_t unix_ms)
                    tm.tm_min, tm.tm_sec);
 }
 
-int64_t time_parse(struct str text)
+int64_t unix_time_parse(struct str text)
 {
     struct tm tm = {0};
     char buf[32];
@@ -36,11 +36,11 @@ static void put_end(struct arena *mem, struct doc *to, const struct container_en
     if (e->id[0])
         doc_put_str(mem, t, "containerID", str_fmt(mem, "sampan://%s", e->id));
     doc_put_int(mem, t, "exitCode", e->exit_code);
-    doc_put_str(mem, t, "finishedAt", time_text(mem, e->finished_ms));
+    doc_put_str(mem, t, "finishedAt", unix_time_text(mem, e->finished_ms));
     if (e->message)
         doc_put_str(mem, t, "message", str_of(e->message));
     doc_put_str(mem, t, "reason", str_dup(mem, str_of(e->reason)));
-    doc_put_str(mem, t, "startedAt", e->started_ms ? time_text(mem, e->started_ms) : STR("1970-01-01T00:00:00Z"));
+    doc_put_str(mem, t, "startedAt", e->started_ms ? unix_time_text(mem, e->started_ms) : STR("1970-01-01T00:00:00Z"));
 }
 
 static void put_waiting(struct arena *mem, struct doc *state, const struct container *c)
@@ -61,7 +61,7 @@ static void put_states(struct arena *mem, struct doc *s, const struct container 
     else if (c->last.id[0] || c->last.reason[0])
         put_end(mem, last, &c->last);
     if (c->state == CT_RUN || c->state == CT_STOP || c->state == CT_START)
-        doc_put_str(mem, doc_sub(mem, state, "running"), "startedAt", time_text(mem, c->started_ms));
+        doc_put_str(mem, doc_sub(mem, state, "running"), "startedAt", unix_time_text(mem, c->started_ms));
     else if (c->state == CT_EXITED && !again)
         put_end(mem, state, &c->end);
     else
@@ -152,7 +152,7 @@ static int64_t since(struct pod *p, int which, bool value, int64_t now_ms)
         doc_each(c, doc_path(p->obj, "status", "conditions", NULL)) if (str_is(doc_str(c, "type"), cond_names[which]))
         {
             m->known = true, m->value = str_is(doc_str(c, "status"), "True");
-            m->since_ms = time_parse(doc_str(c, "lastTransitionTime"));
+            m->since_ms = unix_time_parse(doc_str(c, "lastTransitionTime"));
         }
     if (!m->known || m->value != value || m->since_ms == 0)
         *m = (struct pod_condition){true, value, now_ms};
@@ -163,7 +163,7 @@ static void put_condition(struct pod *p, struct arena *mem, struct doc *list, in
                           struct str message, int64_t now_ms)
 {
     struct doc *c = doc_push(list, doc_new_object(mem));
-    doc_put_str(mem, c, "lastTransitionTime", time_text(mem, since(p, which, value, now_ms)));
+    doc_put_str(mem, c, "lastTransitionTime", unix_time_text(mem, since(p, which, value, now_ms)));
     if (!value && message.len)
         doc_put_str(mem, c, "message", message);
     if (reason)
@@ -219,7 +219,7 @@ struct doc *status_build(struct pod *p, struct arena *mem, int64_t now_ms)
         doc_put_str(mem, doc_push(doc_sub_array(mem, s, "podIPs"), doc_new_object(mem)), "ip", str_of(p->ips[i].text));
     doc_put_str(mem, s, "qosClass", str_of(pod_qos(p->spec)));
     if (p->start_ms)
-        doc_put_str(mem, s, "startTime", time_text(mem, p->start_ms));
+        doc_put_str(mem, s, "startTime", unix_time_text(mem, p->start_ms));
     for (int i = 0; i < p->container_count && p->admitted; i++) {
         const struct container *c = p->containers[i];
         bool init = c->kind == KIND_INIT || c->kind == KIND_SIDECAR;
