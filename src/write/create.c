@@ -34,6 +34,7 @@ void create_attempt(struct pending *p)
         pending_fail(p);
         return;
     }
+    schema_drop_gated(r->res->type, obj, NULL);
     schema_default(r->mem, r->res, obj);
     to_stored(p, obj);
     meta_stamp_create(p, obj);

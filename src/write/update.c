@@ -134,6 +134,7 @@ void update_attempt(struct pending *p)
         return;
     }
     struct doc *old = obj_doc(r->mem, p->old);
+    schema_drop_gated(r->res->type, obj, current_in_version(p));
     schema_default(r->mem, r->res, obj);
     if (r->res->to_stored)
         r->res->to_stored(r->mem, obj);
