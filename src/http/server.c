@@ -25,6 +25,7 @@ enum {
     SERVER_ACCEPTS_MAX = 64, /* in a row */
     SERVER_RETRY_MS = 500,   /* after the system had no descriptor left */
     SERVER_LINGER_MS = 2000,
+    SERVER_STOP_LINGER_MS = 200, /* the same while the server stops: an idle client need not notice */
     SERVER_SWEEP_MS_MIN = 20,
     SERVER_ARENAS_MAX = 128,
     SERVER_ARENA_BYTES_MAX = 64 << 10, /* larger ones are not kept */
@@ -178,7 +179,8 @@ void conn_linger(struct http_conn *c)
     c->closing = true;
     stream_shutdown(c->s);
     stream_resume(c->s);
-    conn_deadline(c, loop_now_ms(c->server->opts.loop) + SERVER_LINGER_MS);
+    conn_deadline(c,
+                  loop_now_ms(c->server->opts.loop) + (c->server->stopping ? SERVER_STOP_LINGER_MS : SERVER_LINGER_MS));
 }
 
 /* ---- a connection's events */
