@@ -44,8 +44,8 @@ void validate_config_map(struct rule_ctx *c, const struct doc *obj, const struct
         bytes += base64_len(doc_string(pair));
     }
     if (bytes > DATA_BYTES_MAX)
-        err_cause(c->err, CAUSE_TOO_LONG, &(const struct fpath){.name = ""}, "may not be more than %d bytes",
-                  DATA_BYTES_MAX);
+        err_cause(c->err, CAUSE_TOO_LONG, &(const struct fpath){.name = "[]"}, /* so field.NewPath("") prints */
+                  "may not be more than %d bytes", DATA_BYTES_MAX);
 }
 
 static void check_secret_json(struct rule_ctx *c, const struct fpath *at, const struct doc *data, const char *key)
