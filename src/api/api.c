@@ -172,6 +172,8 @@ static bool may(struct api_req *r, const char *verb)
     if (i->is_resource) {
         a.group = i->group, a.version = i->version, a.resource = i->resource, a.subresource = i->sub;
         a.ns = i->ns, a.name = i->name;
+        if (!strcmp(verb, "list") || !strcmp(verb, "watch") || !strcmp(verb, "deletecollection"))
+            a.field_selector = query_get(&r->query, "fieldSelector");
     } else {
         a.path = i->path;
     }
