@@ -55,6 +55,8 @@ static void stop(struct server *s, int exit_code)
     close_signals(s);
     s->sched = sched_stop(s->sched);
     s->controllers = controllers_stop(s->controllers);
+    if (s->api)
+        api_stop(s->api); /* watches end, so that clients go elsewhere */
     if (s->http)
         http_server_stop(s->http, STOP_GRACE_MS, on_stopped, s);
     else
@@ -94,13 +96,18 @@ static void on_gate(void *ctx, int error, struct str why)
         stop(s, 1);
         return;
     }
-    s->api = api_new(&(struct api_opts){
-        .loop = s->loop, .cache = s->cache, .store = s->store, .writer = s->writer, .gate = s->gate});
+    s->api = api_new(&(struct api_opts){.loop = s->loop,
+                                        .cache = s->cache,
+                                        .store = s->store,
+                                        .writer = s->writer,
+                                        .gate = s->gate,
+                                        .advertise = advertise(s)});
     s->http = http_server_new(&(struct http_server_opts){.loop = s->loop,
                                                          .tls = gate_server_tls(s->gate),
                                                          .handle = api_handle,
                                                          .ctx = s->api,
-                                                         .body_max = api_body_max});
+                                                         .body_max = api_body_max,
+                                                         .error_body = api_error_body});
     int r = http_server_listen(s->http, listen);
     if (r < 0) {
         cli_fail("can't listen on %s: %s", listen, strerror(-r));
