@@ -87,6 +87,26 @@ static void on_bootstrapped(void *ctx)
     log_info("server", "ready", "rev=%llu", (unsigned long long)cache_rev(s->cache));
 }
 
+static struct str host_of(struct str address)
+{
+    ptrdiff_t colon = str_rfind(address, ':');
+    struct str host = colon < 0 ? address : str_head(address, (size_t)colon);
+    if (host.len > 2 && host.ptr[0] == '[')
+        host = str_mem(host.ptr + 1, host.len - 2);
+    return host;
+}
+
+/* What clients are told to dial: --advertise, or the address we listen on; a wildcard is reached on loopback. */
+static struct str advertise(struct server *s)
+{
+    const char *given = arg(s->args, "advertise");
+    struct str listen = str_of(given ? given : arg(s->args, "listen")), host = host_of(listen);
+    ptrdiff_t colon = str_rfind(listen, ':');
+    if (given || (!str_is(host, "0.0.0.0") && !str_is(host, "::")))
+        return listen;
+    return str_fmt(s->mem, "127.0.0.1" STR_FMT, STR_ARG(str_from(listen, colon < 0 ? listen.len : (size_t)colon)));
+}
+
 static void on_gate(void *ctx, int error, struct str why)
 {
     struct server *s = ctx;
@@ -131,26 +151,6 @@ static int open_store(struct server *s, const char *dir)
                         why.len ? why.ptr : "");
     cache_set_store(s->cache, s->store);
     return 0;
-}
-
-static struct str host_of(struct str address)
-{
-    ptrdiff_t colon = str_rfind(address, ':');
-    struct str host = colon < 0 ? address : str_head(address, (size_t)colon);
-    if (host.len > 2 && host.ptr[0] == '[')
-        host = str_mem(host.ptr + 1, host.len - 2);
-    return host;
-}
-
-/* What clients are told to dial: --advertise, or the address we listen on; a wildcard is reached on loopback. */
-static struct str advertise(struct server *s)
-{
-    const char *given = arg(s->args, "advertise");
-    struct str listen = str_of(given ? given : arg(s->args, "listen")), host = host_of(listen);
-    ptrdiff_t colon = str_rfind(listen, ':');
-    if (given || (!str_is(host, "0.0.0.0") && !str_is(host, "::")))
-        return listen;
-    return str_fmt(s->mem, "127.0.0.1" STR_FMT, STR_ARG(str_from(listen, colon < 0 ? listen.len : (size_t)colon)));
 }
 
 static int start(struct server *s)
