@@ -4,14 +4,12 @@
  * The objects are pinned when the list begins (a pointer and a reference each), so that every chunk shows one revision.
  * Protobuf needs the length of the whole before its first byte: what is small is rendered at once; of what is large the
  * lengths are measured first, in slices, and everything is rendered a second time. */
-#include <zlib.h>
-
 #include "api/internal.h"
 #include "doc/wire.h"
+#include "http/encoding.h"
 
 enum {
     CHUNK_BYTES = 64 << 10,
-    GZIP_BYTES_MIN = 128 << 10, /* below it gzip costs more than it saves; Kubernetes' limit */
     PB_WHOLE_BYTES_MAX = 1 << 20,
     PB_SLICE_BYTES = 512 << 10, /* measured in one turn of the loop */
     PRETTY_BYTES_MAX = 1 << 20  /* longer lists come compact, whoever asks */
@@ -33,9 +31,7 @@ struct lister {
     size_t raw_len; /* of the list message */
     struct arena *whole_mem;
     struct sb whole;
-    /* gzip */
-    bool gzip;
-    z_stream z;
+    struct gzip_stream *gzip; /* NULL: as it is */
 };
 
 static void lister_free(struct lister *l)
@@ -46,8 +42,7 @@ static void lister_free(struct lister *l)
     arena_free(l->tmp);
     arena_free(l->whole_mem);
     loop_task_cancel(&l->task);
-    if (l->gzip)
-        deflateEnd(&l->z);
+    gzip_stream_free(l->gzip);
     l->r->state = NULL;
     free(l);
 }
@@ -146,31 +141,20 @@ static void put_item(struct lister *l, int i, struct sb *out)
     arena_reset(l->tmp);
 }
 
-/* deflate `in` into a new chunk. */
-static struct sb zip(struct lister *l, struct str in, bool last, struct arena **ret_mem)
+static void put_zipped(void *ctx, struct str bytes)
 {
-    struct arena *mem = arena_new();
-    struct sb out = SB(mem);
-    l->z.next_in = (Bytef *)(uintptr_t)in.ptr;
-    l->z.avail_in = (uInt)in.len;
-    do {
-        l->z.next_out = (Bytef *)sb_room(&out, CHUNK_BYTES / 2);
-        l->z.avail_out = CHUNK_BYTES / 2;
-        deflate(&l->z, last ? Z_FINISH : Z_NO_FLUSH);
-        out.len += CHUNK_BYTES / 2 - l->z.avail_out;
-    } while (l->z.avail_out == 0);
-    *ret_mem = mem;
-    return out;
+    sb_add(ctx, bytes);
 }
 
 static bool send_chunk(struct lister *l, struct arena *mem, struct sb *chunk, bool last)
 {
+    struct sb zipped = {0};
     if (l->gzip) {
-        struct arena *zipped_mem;
-        struct sb zipped = zip(l, sb_str(chunk), last, &zipped_mem);
+        zipped.mem = arena_new();
+        gzip_stream_add(l->gzip, sb_str(chunk), /* flush= */ false, last, put_zipped, &zipped);
         arena_free(mem);
-        mem = zipped_mem;
-        *chunk = zipped;
+        mem = zipped.mem;
+        chunk = &zipped;
     }
     if (!chunk->len) {
         arena_free(mem);
@@ -344,7 +328,7 @@ void list_send(struct api_req *r, struct obj **objs, int count, const struct lis
         start_pb(l);
         return;
     }
-    l->gzip = l->bytes > GZIP_BYTES_MIN && http_token_in(exchange_header(r->x, "accept-encoding"), "gzip") &&
-              deflateInit2(&l->z, /* level= */ 1, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK;
+    if (l->bytes > ENCODING_MIN_BYTES && encoding_accepts_gzip(exchange_header(r->x, "accept-encoding")))
+        l->gzip = gzip_stream_new(/* level= */ 0);
     begin(l);
 }
