@@ -10,9 +10,20 @@
 enum { PASSES_PER_TURN = 16 }; /* of all controllers together, before the loop serves others */
 
 static const struct controller_kind *const kinds[] = {
-    &controller_namespace,      &controller_garbage_collector, &controller_service_account, &controller_root_ca,
-    &controller_event_ttl,      &controller_deployment,        &controller_replicaset,      &controller_replication,
-    &controller_endpoint_slice, &controller_endpoints,         &controller_node_lifecycle,  &controller_taint_eviction,
+    &controller_namespace,
+    &controller_garbage_collector,
+    &controller_service_account,
+    &controller_root_ca,
+    &controller_event_ttl,
+    &controller_deployment,
+    &controller_replicaset,
+    &controller_replication,
+    &controller_job,
+    &controller_ttl_after_finished,
+    &controller_endpoint_slice,
+    &controller_endpoints,
+    &controller_node_lifecycle,
+    &controller_taint_eviction,
     &controller_pod_gc,
 };
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
