@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "node/net/net.h"
+#include "node/stream/streams.h"
 
 static void on_message(void *ctx, struct ipc *c, struct ipc_msg *m)
 {
@@ -28,7 +29,7 @@ static void on_message(void *ctx, struct ipc *c, struct ipc_msg *m)
         net_probe_grpc(n, m);
         break;
     default:
-        if (m->id)
+        if (!streams_message(n->streams, m) && m->id)
             ipc_reply(c, m->id, -ENOSYS, STR("not supported"), NULL, NULL, 0);
     }
 }
@@ -49,7 +50,7 @@ static int drop(unsigned uid)
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
 }
 
-_Noreturn void net_main(int fd, unsigned uid)
+_Noreturn void net_main(int fd, unsigned uid, const struct streams_opts *streams)
 {
     static const struct ipc_handler handler = {on_message, on_closed};
     static struct net n;
@@ -68,6 +69,9 @@ _Noreturn void net_main(int fd, unsigned uid)
     n.agent = n.loop ? ipc_new(n.loop, 3, &handler, &n) : NULL;
     if (!n.agent)
         _exit(1);
+    struct streams_opts o = *streams;
+    o.loop = n.loop, o.agent = n.agent;
+    n.streams = streams_new(&o);
     loop_run(n.loop);
     _exit(0);
 }

@@ -10,10 +10,12 @@
 struct net { /* the helper's own state */
     struct loop *loop;
     struct ipc *agent;
+    struct streams *streams; /* stream/streams.h */
 };
 
-/* The process: never returns. fd: the channel. uid: whom to become. */
-_Noreturn void net_main(int fd, unsigned uid);
+/* The process: never returns. fd: the channel. uid: whom to become. streams: loop and agent are filled here. */
+struct streams_opts;
+_Noreturn void net_main(int fd, unsigned uid, const struct streams_opts *streams);
 
 /* One function a message; they answer m->id themselves. */
 void net_pull(struct net *n, struct ipc_msg *m);
@@ -23,10 +25,5 @@ void net_probe_grpc(struct net *n, struct ipc_msg *m);
 /* https probes by libcurl (certificates are not verified, as kubelet does). Answers id. */
 void net_probe_https(struct net *n, struct str url, const struct str *headers, size_t count, int64_t timeout_ms,
                      uint32_t id);
-/* stream/: attaches what else the helper serves. NULL until it exists. */
-struct net_extra {
-    void (*start)(struct net *n);
-    bool (*message)(struct net *n, struct ipc_msg *m); /* true: taken */
-};
 
 #endif

@@ -6,6 +6,8 @@
 
 struct ipam;
 struct link;
+struct nft;
+struct proxy;
 
 /* Addresses are in host order. */
 struct net_config {
@@ -21,6 +23,8 @@ struct network {
     struct net_config config;
     struct link *link;
     struct ipam *ipam;
+    struct nft *nft;
+    struct proxy *proxy;
     char dns_text[16];
 };
 

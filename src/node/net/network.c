@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -10,6 +11,8 @@
 #include "node/net/ipam.h"
 #include "node/net/link.h"
 #include "node/net/net_priv.h"
+#include "node/net/nft.h"
+#include "node/net/proxy.h"
 
 /* The cluster's pod range is not among the agent's options: it is taken to be the /16 around the node's own. */
 enum { CLUSTER_PREFIX = 16 };
@@ -67,6 +70,23 @@ static int node_setup(struct network *w)
     return r;
 }
 
+static void done(struct network *w)
+{
+    proxy_free(w->proxy), nft_close(w->nft);
+    link_close(w->link), ipam_close(w->ipam);
+    free(w);
+}
+
+static void start_proxy(struct network *w)
+{
+    const struct proxy_opts o = {.loop = w->node->loop,
+                                 .api = w->node->api,
+                                 .nft = w->nft,
+                                 .services = {.node_name = str_of(w->node->name), .own_dns = w->config.dns}};
+    if (o.loop)
+        w->proxy = proxy_new(&o);
+}
+
 static int start(struct node *n, void **ret_ctx)
 {
     struct network *w = calloc(1, sizeof(*w));
@@ -87,23 +107,46 @@ static int start(struct node *n, void **ret_ctx)
         r = link_open(&w->link);
     if (r == 0)
         r = node_setup(w);
+    if (r == 0)
+        r = nft_open(&w->config, &w->nft);
     if (r < 0) {
-        link_close(w->link), ipam_close(w->ipam);
-        free(w);
+        done(w);
         return r;
     }
     ipam_sweep(w->ipam, has_link, NULL);
     struct str dns = ipam_format(mem, w->config.dns);
     memcpy(w->dns_text, dns.ptr, dns.len);
+    start_proxy(w);
     *ret_ctx = w;
     return 0;
 }
 
 static void stop(void *ctx)
 {
-    struct network *w = ctx;
-    ipam_close(w->ipam), link_close(w->link);
-    free(w);
+    done(ctx);
+}
+
+/* hostPort of every container; a port that another pod of the same key holds is taken over: the scheduler and
+ * admission have judged. */
+static int host_ports(struct network *w, struct pod *p, uint32_t address, bool add)
+{
+    static const char *const lists[] = {"initContainers", "containers"};
+    int first = 0;
+    for (int i = 0; i < 2; i++)
+        doc_each(c, doc_get(p->spec, lists[i])) doc_each(port, doc_get(c, "ports"))
+        {
+            int64_t from = doc_int(port, "hostPort", 0), to = doc_int(port, "containerPort", 0);
+            struct str protocol = doc_str(port, "protocol");
+            if (from < 1 || from > 65535 || to < 1 || to > 65535)
+                continue;
+            struct nft_hostport h = {.port = (uint16_t)from, .to = {address, (uint16_t)to}};
+            h.protocol = str_is(protocol, "UDP") ? IPPROTO_UDP : str_is(protocol, "SCTP") ? IPPROTO_SCTP : IPPROTO_TCP;
+            ipam_parse_address(doc_str(port, "hostIP"), &h.host);
+            int r = nft_hostport(w->nft, &h, add);
+            if (r < 0 && !first)
+                first = r;
+        }
+    return first;
 }
 
 static int wire(struct network *w, struct pod *p, uint32_t address)
@@ -113,7 +156,9 @@ static int wire(struct network *w, struct pod *p, uint32_t address)
     const struct link_pod wire = {
         .name = name, .netns = p->netns, .address = address, .node = w->config.node, .mtu = w->config.mtu};
     int r = p->adopted && link_pod_intact(&wire) ? 0 : link_pod_add(w->link, &wire);
-    return r;
+    if (r == 0)
+        r = nft_pod(w->nft, address, /* add= */ true);
+    return r < 0 ? r : host_ports(w, p, address, /* add= */ true);
 }
 
 static void tell(struct pod *p, uint32_t address)
@@ -164,7 +209,12 @@ static void teardown(void *ctx, struct pod *p)
 {
     struct network *w = ctx;
     char name[IFNAMSIZ];
+    uint32_t address;
     link_name(p->uid, name);
+    if (ipam_find(w->ipam, p->uid, &address)) {
+        host_ports(w, p, address, /* add= */ false);
+        nft_pod(w->nft, address, /* add= */ false);
+    }
     int r = link_delete(w->link, name); /* its routes and neighbours go with it */
     if (r < 0)
         log_warn("net", "link not removed", "link=%s error=%d", name, -r);
@@ -178,7 +228,8 @@ static const char *dns_ip(void *ctx)
 
 static const char *ready(void *ctx)
 {
-    return NULL;
+    const struct network *w = ctx;
+    return !w->node->api || !w->proxy || proxy_synced(w->proxy) ? NULL : "the services have not been listed yet";
 }
 
 const struct pod_network_ops network_routed = {
@@ -212,9 +263,10 @@ int network_purge(const struct agent_opts *opts)
     const struct link_route pods = {.dst = c.pods, .prefix = c.pods_prefix};
     const struct link_route services = {.dst = c.services, .prefix = c.services_prefix, .ifindex = link_index("lo")};
     remove_links(l);
-    const int results[] = {link_route_remove(l, &pods), link_route_remove(l, &services),
-                           link_lo_remove(l, LINK_GATEWAY), link_lo_remove(l, c.dns),
-                           files_remove_tree(ipam_dir(opts, mem))};
+    const int results[] = {
+        link_route_remove(l, &pods), link_route_remove(l, &services),        link_lo_remove(l, LINK_GATEWAY),
+        link_lo_remove(l, c.dns),    files_remove_tree(ipam_dir(opts, mem)), nft_remove_table()};
+    /* without libnftables there is no table of ours */
     for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++)
         if (results[i] < 0 && results[i] != -ENOENT && !first)
             first = results[i];

@@ -9,7 +9,8 @@
 
 void group_name(const struct group *g, char ret[GROUP_NAME_MAX])
 {
-    int n = snprintf(ret, GROUP_NAME_MAX, "pick-%u%s%s", g->count, g->node ? "-node" : "", g->masquerade ? "-masq" : "");
+    int n =
+        snprintf(ret, GROUP_NAME_MAX, "pick-%u%s%s", g->count, g->node ? "-node" : "", g->masquerade ? "-masq" : "");
     if (g->sticky_s)
         snprintf(ret + n, GROUP_NAME_MAX - (size_t)n, "-sticky-%u", g->sticky_s);
 }
@@ -111,7 +112,7 @@ static void plan_endpoints(struct plan *p, const struct frontend *is, const stru
     for (uint32_t i = 0; i < most; i++) {
         const struct backend *old = i < is->count ? &is->backends[i] : NULL;
         const struct backend *new = i < want->count ? &want->backends[i] : NULL;
-        if (old && new && backend_cmp(old, new) == 0)
+        if (old && new &&backend_cmp(old, new) == 0)
             continue;
         if (old)
             plan_add(p, (struct plan_op){.map = PLAN_ENDPOINT, .key = is->key, .index = i, .backend = *old});

@@ -108,11 +108,10 @@ static void read_ports(struct service *v, const struct doc *ports)
         int64_t port = doc_int(p, "port", 0), node_port = doc_int(p, "nodePort", 0);
         if (!port_ok(port) || v->port_count == SERVICE_PORTS_MAX)
             continue;
-        v->ports[v->port_count++] =
-            (struct service_port){.name = dup_str(doc_str(p, "name")),
-                                  .port = (uint16_t)port,
-                                  .node_port = port_ok(node_port) ? (uint16_t)node_port : 0,
-                                  .protocol = protocol_of(doc_str(p, "protocol"))};
+        v->ports[v->port_count++] = (struct service_port){.name = dup_str(doc_str(p, "name")),
+                                                          .port = (uint16_t)port,
+                                                          .node_port = port_ok(node_port) ? (uint16_t)node_port : 0,
+                                                          .protocol = protocol_of(doc_str(p, "protocol"))};
     }
 }
 
@@ -128,9 +127,8 @@ static void read_externals(struct service *v, const struct doc *service, const s
     doc_each(ip, doc_get(spec, "externalIPs")) add_external(v, doc_string(ip));
     if (!str_is(doc_str(spec, "type"), "LoadBalancer") || doc_len(doc_get(spec, "loadBalancerSourceRanges")))
         return;
-    doc_each(i, doc_path(service, "status", "loadBalancer", "ingress", NULL)) if (!str_is(doc_str(i, "ipMode"),
-                                                                                          "Proxy"))
-        add_external(v, doc_str(i, "ip"));
+    doc_each(i, doc_path(service, "status", "loadBalancer", "ingress",
+                         NULL)) if (!str_is(doc_str(i, "ipMode"), "Proxy")) add_external(v, doc_str(i, "ip"));
 }
 
 static bool served_by_us(const struct doc *service)
@@ -233,8 +231,8 @@ static void read_slice_ports(struct slice *v, const struct doc *ports)
     {
         int64_t port = doc_int(p, "port", 0);
         if (port_ok(port))
-            v->ports[v->port_count++] = (struct slice_port){
-                dup_str(doc_str(p, "name")), (uint16_t)port, protocol_of(doc_str(p, "protocol"))};
+            v->ports[v->port_count++] =
+                (struct slice_port){dup_str(doc_str(p, "name")), (uint16_t)port, protocol_of(doc_str(p, "protocol"))};
     }
 }
 

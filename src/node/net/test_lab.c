@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "node/agent/client.h"
 #include "node/files.h"
 #include "node/net/link.h"
 
@@ -25,6 +26,14 @@ void pod_network_done(struct pod *p, int error, const char *message)
     if (error)
         fprintf(stderr, "pod network: %s: %s\n", message ? message : "?", strerror(-error));
     p->network_ready = error == 0;
+}
+
+void api_watch_start(struct api *a, struct api_watch *w)
+{
+}
+
+void api_watch_stop(struct api_watch *w)
+{
 }
 
 bool lab_enter(struct lab *l)

@@ -1,0 +1,12 @@
+/* node/net/nft_priv.h - between the files of nft. Internal to node/net/. */
+#ifndef SAMPAN_NODE_NET_NFT_PRIV_H
+#define SAMPAN_NODE_NET_NFT_PRIV_H
+
+#include "node/net/nft.h"
+
+struct nftnl_rule;
+int nft_skeleton(const struct net_config *c);
+/* The rules of a group's chain, at most 2; the count. */
+int nft_group_rules(const struct group *g, const char *chain, struct nftnl_rule *ret[2]);
+
+#endif
