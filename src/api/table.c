@@ -1,6 +1,7 @@
 /* api/table.c - objects as rows of a Table: columns and cells come from the schema.
  * Source: k8s.io/apiserver pkg/endpoints/handlers/response.go asTable, kubernetes pkg/printers. */
 #include "api/internal.h"
+#include "schema/print/print.h"
 
 static const struct column default_columns[] = {
     {"Name", "string", "name", "Name must be unique within a namespace.", 0},
@@ -27,37 +28,6 @@ void table_columns(struct sb *out, const struct resource *res)
     sb_addc(out, ']');
 }
 
-/* duration.HumanDuration of k8s.io/apimachinery. */
-static struct str human_age(struct arena *mem, int64_t ms)
-{
-    int64_t s = ms / 1000, m = s / 60, h = m / 60, d = h / 24, y = d / 365;
-    if (s < -1)
-        return STR("<invalid>");
-    if (s < 0)
-        return STR("0s");
-    if (s < 120)
-        return str_fmt(mem, "%llds", (long long)s);
-    if (m < 10)
-        return s % 60 ? str_fmt(mem, "%lldm%llds", (long long)m, (long long)(s % 60))
-                      : str_fmt(mem, "%lldm", (long long)m);
-    if (m < 180)
-        return str_fmt(mem, "%lldm", (long long)m);
-    if (h < 8)
-        return m % 60 ? str_fmt(mem, "%lldh%lldm", (long long)h, (long long)(m % 60))
-                      : str_fmt(mem, "%lldh", (long long)h);
-    if (h < 48)
-        return str_fmt(mem, "%lldh", (long long)h);
-    if (h < 192)
-        return h % 24 ? str_fmt(mem, "%lldd%lldh", (long long)d, (long long)(h % 24))
-                      : str_fmt(mem, "%lldd", (long long)d);
-    if (d < 365 * 2)
-        return str_fmt(mem, "%lldd", (long long)d);
-    if (d < 365 * 8)
-        return d % 365 ? str_fmt(mem, "%lldy%lldd", (long long)y, (long long)(d % 365))
-                       : str_fmt(mem, "%lldy", (long long)y);
-    return str_fmt(mem, "%lldy", (long long)y);
-}
-
 static void put_cells(struct arena *tmp, const struct view *v, const struct obj *o, const struct doc *d, int64_t now_ms,
                       struct sb *out)
 {
@@ -67,7 +37,7 @@ static void put_cells(struct arena *tmp, const struct view *v, const struct obj 
     } else {
         doc_push(cells, doc_new_str(tmp, o ? o->name : doc_str(doc_get(d, "metadata"), "name")));
         doc_push(cells,
-                 doc_new_str(tmp, o && o->created_ms ? human_age(tmp, now_ms - o->created_ms) : STR("<unknown>")));
+                 doc_new_str(tmp, o && o->created_ms ? human_duration(tmp, now_ms - o->created_ms) : STR("<unknown>")));
     }
     doc_json_sb(out, cells);
 }
