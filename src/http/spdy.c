@@ -41,6 +41,7 @@ struct spdy {
     uint32_t taken; /* received since our last WINDOW_UPDATE */
     bool peer_updates;
     bool closing; /* no new streams */
+    bool ending;  /* spdy_close: what the streams have queued goes first */
     bool deaf;    /* nothing more is read */
     int error;
     /* the frame being read */
@@ -140,6 +141,25 @@ static void pump(struct spdy_stream *st)
         step(st);
 }
 
+static bool all_sent(const struct spdy *c)
+{
+    list_each(l, &c->streams)
+    {
+        const struct spdy_stream *st = container_of(l, struct spdy_stream, link);
+        if (!st->gone && st->q.bytes)
+            return false;
+    }
+    return true;
+}
+
+static void end(struct spdy *c)
+{
+    uint32_t status = 0;
+    c->deaf = true;
+    send_control(c, SPDY_GOAWAY, c->last_id, &status, STR_NULL);
+    stream_shutdown(c->s);
+}
+
 static void pump_all(struct spdy *c)
 {
     list_each_safe(l, &c->streams)
@@ -148,6 +168,8 @@ static void pump_all(struct spdy *c)
         if (!st->gone)
             pump(st);
     }
+    if (c->ending && !c->deaf && all_sent(c))
+        end(c);
 }
 
 /* ---- streams */
@@ -593,10 +615,15 @@ struct spdy *spdy_new(struct loop *l, struct stream *s, const struct spdy_events
 
 void spdy_close(struct spdy *c)
 {
-    uint32_t status = 0;
-    if (c->deaf)
+    if (c->deaf || c->ending)
         return;
+    c->closing = c->ending = true;
+    if (all_sent(c))
+        end(c);
+}
+
+void spdy_abort(struct spdy *c)
+{
     c->closing = c->deaf = true;
-    send_control(c, SPDY_GOAWAY, c->last_id, &status, STR_NULL);
-    stream_shutdown(c->s);
+    stream_close(c->s);
 }

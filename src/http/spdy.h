@@ -31,5 +31,6 @@ struct spdy_events {
 struct spdy *spdy_new(struct loop *l, struct stream *s, const struct spdy_events *events, void *ctx);
 /* GOAWAY, then close when everything queued has gone. Streams end with error 0; close() follows. */
 void spdy_close(struct spdy *c);
+void spdy_abort(struct spdy *c); /* now, whatever is queued; close() follows */
 
 #endif

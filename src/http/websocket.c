@@ -115,6 +115,12 @@ void websocket_close(struct websocket *w, int code, struct str reason)
         stream_shutdown(w->s); /* the server is the one to end the connection */
 }
 
+void websocket_abort(struct websocket *w)
+{
+    w->close_sent = w->failed = true;
+    stream_close(w->s);
+}
+
 static void fail(struct websocket *w, int code)
 {
     w->failed = true;

@@ -37,6 +37,7 @@ void websocket_pause(struct websocket *w);
 void websocket_resume(struct websocket *w);
 /* Send a close frame and end once the peer has answered, or after a while. close() follows. */
 void websocket_close(struct websocket *w, int code, struct str reason);
+void websocket_abort(struct websocket *w); /* now, whatever is queued; close() follows */
 /* The value of Sec-WebSocket-Accept for a key. */
 struct str websocket_accept_key(struct arena *mem, struct str key);
 
