@@ -40,7 +40,8 @@ enum { IPC_BODY_MAX = 64 << 10, IPC_FDS_MAX = 4, IPC_QUEUE_MAX = 1024, IPC_LIST_
     X(EXEC_KILL, "N", "u64 exec id", "")                                                                               \
     X(ATTACH, "N", "str ns, str pod, str uid, str container, u64 flags", "u64 tty; [conmon's attach socket]")          \
     X(ATTACH_RESIZE, "N", "str ns, str pod, str uid, str container, u64 columns, u64 rows", "")                        \
-    X(LOGS, "N", "str ns, str pod, str uid, str container, u64 previous", "u64 running; [fd of the newest log file]")  \
+    X(LOGS, "N", "str ns, str pod, str uid, str container, u64 previous",                                              \
+      "u64 running, str file name; [the newest log file, its directory, conmon's pidfd while it runs]")                \
     X(FORWARD, "N", "str ns, str pod, str uid, u64 port", "[socket connected inside the pod's network]")               \
     X(PODS, "N", "", "[fd of a memory file: the PodList as JSON]")                                                     \
     /* kept for the net engineer: DNS records and the like, as JSON in a memory file */                                \

@@ -38,8 +38,7 @@ struct node {
 
     enum cgroup_mode cgroup_mode;
     int64_t cpu_milli, memory_bytes, disk_bytes, pods_max; /* capacity */
-    /* stream/: takes what net asks for kubectl (EXEC, LOGS, ...); false: not its. NULL: no streaming. */
-    bool (*stream_message)(struct node *n, struct ipc *net, struct ipc_msg *m);
+    struct serve *serve; /* stream/serve.c: what net has started inside containers; NULL: nothing yet */
     bool stopping;
     void (*on_status)(struct node *n, struct pod *p, struct str status); /* tests: instead of the API */
 };

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "node/agent/pods.h"
 #include "node/net/net.h"
+#include "node/stream/streams.h"
 
 enum { HELPER_RETRY_MS = 1000 };
 
@@ -24,7 +25,7 @@ static void on_message(void *ctx, struct ipc *c, struct ipc_msg *m)
     struct helper *h = ctx;
     if (m->type == IPC_BLOB_WANT)
         images_message(h->node->images, c, m);
-    else if (!h->node->stream_message || !h->node->stream_message(h->node, c, m))
+    else if (!streams_serve(h->node, c, m) && m->id)
         ipc_reply(c, m->id, -ENOSYS, STR("not supported"), NULL, NULL, 0);
 }
 
@@ -34,6 +35,7 @@ static void on_closed(void *ctx, struct ipc *c, int error)
     log_warn("agent", "the net helper ended", "error=%d", error);
     ipc_free(c);
     h->node->net = NULL;
+    streams_gone(h->node);
     if (!h->node->stopping)
         loop_timer_start(&h->timer, HELPER_RETRY_MS);
 }
@@ -55,7 +57,9 @@ static void start(struct helper *h)
     }
     pid_t pid = fork();
     if (pid == 0)
-        net_main(pair[1], n->opts.net_uid);
+        net_main(pair[1], n->opts.net_uid,
+                 &(struct streams_opts){
+                     .node_name = n->name, .server_name = n->opts.server_name, .port = n->opts.kubelet_port});
     close(pair[1]);
     if (pid < 0) {
         close(pair[0]);
@@ -65,6 +69,7 @@ static void start(struct helper *h)
     n->net_pid = pid;
     child_reap(n->loop, pid);
     n->net = ipc_new(n->loop, pair[0], &handler, h);
+    streams_started(n);
 }
 
 void helper_start(struct node *n)

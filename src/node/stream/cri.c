@@ -56,9 +56,9 @@ bool cri_time(struct str s, int64_t *ret_ns)
 {
     int64_t y, mo, d, h, mi, sec, ns, offset_s;
     if (s.len < 20 || s.len > 40 || s.ptr[4] != '-' || s.ptr[7] != '-' || (s.ptr[10] != 'T' && s.ptr[10] != 't') ||
-        s.ptr[13] != ':' || s.ptr[16] != ':' || !digits(s, 0, 4, &y) || !digits(s, 5, 2, &mo) ||
-        !digits(s, 8, 2, &d) || !digits(s, 11, 2, &h) || !digits(s, 14, 2, &mi) || !digits(s, 17, 2, &sec) || mo < 1 ||
-        mo > 12 || d < 1 || d > 31 || h > 23 || mi > 59 || sec > 60 || y < 1700 || y > 2261)
+        s.ptr[13] != ':' || s.ptr[16] != ':' || !digits(s, 0, 4, &y) || !digits(s, 5, 2, &mo) || !digits(s, 8, 2, &d) ||
+        !digits(s, 11, 2, &h) || !digits(s, 14, 2, &mi) || !digits(s, 17, 2, &sec) || mo < 1 || mo > 12 || d < 1 ||
+        d > 31 || h > 23 || mi > 59 || sec > 60 || y < 1700 || y > 2261)
         return false;
     size_t at = fraction(s, &ns);
     if (!zone(str_from(s, at), &offset_s))

@@ -37,7 +37,7 @@ struct log {
     int dir;
     struct stat newest;
     bool begun, complete; /* the container has ended and we have its last file */
-    bool ended, paused, fresh[2];
+    bool ended, paused, monitor_gone, fresh[2];
     char *line; /* heap: a partial line */
     size_t line_len, line_cap;
     struct {
@@ -62,10 +62,10 @@ static void log_free(struct log *g)
     if (g->done)
         return;
     g->done = true;
+    if (g->call)
+        ipc_forget(g->session.owner->o.agent, g->call);
     session_end(&g->session);
     loop_task_cancel(&g->task);
-    if (g->call)
-        ipc_forget(g->session.owner ? g->session.owner->o.agent : NULL, g->call);
     for (int i = 0; i < g->file_count; i++)
         close(g->files[i]);
     if (g->dir >= 0)
@@ -121,7 +121,7 @@ static void on_drain(struct exchange *x)
 }
 
 /* ---- lines to the client */
-static void send(struct log *g, struct str s)
+static void give(struct log *g, struct str s)
 {
     if (g->q.limit_bytes >= 0 && (int64_t)s.len > g->q.limit_bytes)
         s.len = (size_t)g->q.limit_bytes;
@@ -211,7 +211,7 @@ static bool read_some(struct log *g)
         put_kept(g, &out, false);
         g->ended = true;
     }
-    send(g, sb_str(&out));
+    give(g, sb_str(&out));
     return n > 0 || g->file_count > 1;
 }
 
@@ -236,7 +236,7 @@ static void ask(struct log *g);
 static bool rotated(struct log *g)
 {
     struct stat st;
-    return fstatat(g->dir, str_z(g->mem, g->name), &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+    return g->file_count < FILES_MAX && fstatat(g->dir, g->name.ptr, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
            (st.st_ino != g->newest.st_ino || st.st_dev != g->newest.st_dev);
 }
 
@@ -253,11 +253,12 @@ static void on_change(uv_fs_event_t *h, const char *name, int events, int status
 
 static void monitor_ended(struct log *g)
 {
+    g->monitor_gone = true;
     if (g->uv.monitoring)
         uv_poll_stop(&g->uv.monitor);
     if (g->call) /* the answer looks again */
         return;
-    if (rotated(g) && g->file_count < FILES_MAX) {
+    if (rotated(g)) {
         ask(g);
         return;
     }
@@ -311,24 +312,38 @@ static int take_fd(struct ipc_msg *m, int i)
     return fd;
 }
 
-/* The newest file: the first, or one more behind those we have. */
-static void got_file(struct log *g, struct ipc_msg *m, bool running, struct str name)
+static void queue_file(struct log *g, int fd)
 {
     struct stat st;
-    int fd = take_fd(m, 0);
-    if (fd < 0 || fstat(fd, &st) < 0 || g->file_count == FILES_MAX ||
-        (g->begun && st.st_ino == g->newest.st_ino && st.st_dev == g->newest.st_dev)) {
+    bool known =
+        fd < 0 || fstat(fd, &st) < 0 || (g->begun && st.st_ino == g->newest.st_ino && st.st_dev == g->newest.st_dev);
+    if (known || g->file_count == FILES_MAX) {
         if (fd >= 0)
             close(fd);
-    } else {
-        g->files[g->file_count++] = fd;
-        g->newest = st;
-    }
-    if (g->begun) {
-        if (!running)
-            monitor_ended(g);
         return;
     }
+    g->files[g->file_count++] = fd;
+    g->newest = st;
+}
+
+/* One more behind those we have; or, when the container has been started again meanwhile, a log of another run, which
+ * is not what was asked for. */
+static void got_next(struct log *g, struct ipc_msg *m, bool running, struct str name)
+{
+    if (!str_eq(name, g->name)) {
+        g->complete = true;
+        return;
+    }
+    queue_file(g, take_fd(m, 0));
+    if (!running || g->monitor_gone)
+        monitor_ended(g);
+    else if (rotated(g))
+        ask(g);
+}
+
+static void got_first(struct log *g, struct ipc_msg *m, bool running, struct str name)
+{
+    queue_file(g, take_fd(m, 0));
     if (g->file_count == 0) {
         struct exchange *x = g->x;
         detach(g);
@@ -340,7 +355,7 @@ static void got_file(struct log *g, struct ipc_msg *m, bool running, struct str 
     int monitor = take_fd(m, 2);
     if (g->q.follow && running && g->dir >= 0 && monitor >= 0) {
         watch(g, monitor);
-        if (g->newest.st_nlink == 0 && rotated(g)) /* between open and watch */
+        if (rotated(g)) /* between open and watch */
             ask(g);
     } else {
         g->complete = true;
@@ -367,14 +382,15 @@ static void answered(void *ctx, struct ipc_msg *m)
     if (m->error)
         g->complete = true;
     else
-        got_file(g, m, running != 0, name);
+        (g->begun ? got_next : got_first)(g, m, running != 0, name);
     if (!g->done)
         loop_post(g->loop, &g->task);
 }
 
 static void ask(struct log *g)
 {
-    struct ipc_body b = IPC_BODY(g->mem);
+    cleanup_arena struct arena *mem = arena_new();
+    struct ipc_body b = IPC_BODY(mem);
     target_put(&b, &g->target, true);
     ipc_put_u64(&b, g->q.previous);
     g->call = ipc_call(g->session.owner->o.agent, IPC_LOGS, &b, NULL, 0, answered, g);

@@ -16,13 +16,14 @@
 #include "node/ipc.h"
 
 enum {
-    STREAMS_SESSIONS_MAX = 256,         /* exec, attach, run, port-forward and followed logs at once; 503 beyond */
-    STREAMS_PORTS_MAX = 64,             /* connections of one port-forward at once */
-    STREAMS_OPEN_MS_MAX = 30000,        /* from the upgrade until the client has opened its channels */
-    STREAMS_IDLE_MS_MAX = 4 * 3600000,  /* kubelet's streamingConnectionIdleTimeout */
-    STREAMS_FLUSH_MS_MAX = 30000,       /* for the client to take the end of the output */
-    STREAMS_QUIET_MS = 500,             /* output that a child of an ended exec still holds open */
-    STREAMS_BACKOFF_MS_MIN = 500, STREAMS_BACKOFF_MS_MAX = 30000 /* between attempts to open the tunnel */
+    STREAMS_SESSIONS_MAX = 256,        /* exec, attach, run, port-forward and followed logs at once; 503 beyond */
+    STREAMS_PORTS_MAX = 64,            /* connections of one port-forward at once */
+    STREAMS_OPEN_MS_MAX = 30000,       /* from the upgrade until the client has opened its channels */
+    STREAMS_IDLE_MS_MAX = 4 * 3600000, /* kubelet's streamingConnectionIdleTimeout */
+    STREAMS_FLUSH_MS_MAX = 30000,      /* for the client to take the end of the output */
+    STREAMS_QUIET_MS = 500,            /* output that a child of an ended exec still holds open */
+    STREAMS_BACKOFF_MS_MIN = 500,
+    STREAMS_BACKOFF_MS_MAX = 30000 /* between attempts to open the tunnel */
 };
 
 /* ---- in the net helper */

@@ -10,7 +10,8 @@ struct streams_auth;
 struct streams {
     struct streams_opts o;
     struct arena *keep;
-    struct http_server *server;
+    struct http_server *server;     /* of the tunnel: plain, trusted */
+    struct http_server *listener;   /* of the port: TLS, auth.c; NULL: not listening */
     struct tls_context *server_tls; /* NULL: not listening */
     struct tls_context *tunnel_tls; /* NULL: no tunnel */
     struct http_client *api;        /* reviews, as the tunnel's identity; NULL: none */
@@ -22,7 +23,7 @@ struct streams {
     struct streams_auth *auth;
     struct list sessions;
     int session_count;
-    bool listening, failed_told;
+    bool failed_told;
 };
 
 /* What every session embeds: counted, and cut off when the helper ends. */
