@@ -1,4 +1,5 @@
 /* gate/gate.c - the CA and keys of a cluster: made once, kept in the store, loaded ever after. */
+#include "gate/escalate.h"
 #include "gate/internal.h"
 
 #include <errno.h>
@@ -106,6 +107,8 @@ struct gate *gate_new(const struct gate_opts *o, void (*ready)(void *ctx, int er
         !(g->tls = tls_server_new(g->serving.cert_pem, g->serving.key_pem, g->ca.cert_pem, &why)))
         goto fail;
     g->rbac = rbac_new(g);
+    if (o->writer)
+        writer_set_guard(o->writer, escalate_check, g);
     loop_timer_init(o->loop, &g->renew, g->saving ? on_renew : on_ready_later);
     loop_timer_start(&g->renew, g->saving ? RENEW_CHECK_MS : 0);
     return g;

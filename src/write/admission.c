@@ -19,7 +19,12 @@ int admission_run(struct pending *p, enum write_verb verb, struct doc *obj, cons
         if (p->err.reason != ERR_NONE)
             return -1;
     }
-    return 0;
+    return !mutate && p->w->guard && p->req->user ? p->w->guard(p->w->guard_ctx, &a) : 0;
+}
+
+void writer_set_guard(struct writer *w, write_guard_fn *guard, void *ctx)
+{
+    w->guard = guard, w->guard_ctx = ctx;
 }
 
 bool admission_is(const struct admission *a, const char *group, const char *resource)

@@ -16,6 +16,8 @@ struct writer {
     struct map busy; /* key -> struct pending: one write at a time on a key, others wait their turn in order */
     struct service_ips *service_ips;
     struct recorder *recorder;
+    write_guard_fn *guard; /* NULL: none */
+    void *guard_ctx;
 };
 
 /* One attempt of a request. Lives in the request's arena; the request's priv[0] points at it. */

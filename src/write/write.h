@@ -88,6 +88,12 @@ void write_delete(struct writer *w, const struct user *user, const struct resour
 void write_event(struct writer *w, struct str component, const struct obj *about, const char *type, const char *reason,
                  const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 
+/* One more validating plugin, of a layer above: what a write by a client grants is judged by gate/. Runs last, not for
+ * the server's own writes. 0, or -1 with a->err filled. */
+struct admission;
+typedef int write_guard_fn(void *ctx, struct admission *a);
+void writer_set_guard(struct writer *w, write_guard_fn *guard, void *ctx);
+
 /* ---- admission: built-in plugins are rows of one table (admission.c), in Kubernetes' order; each may change obj
  * (mutate) and refuse. */
 struct admission {
