@@ -90,6 +90,53 @@ static void job_create(struct pending *p, struct doc *obj)
     doc_put_str(mem, match, "batch.kubernetes.io/controller-uid", uid);
 }
 
+/* ---- services: what a type no longer wants goes with it, unless the client changed it in the same write
+ * (registry/core/service/strategy.go dropTypeDependentFields) */
+
+static bool service_has_type(const struct doc *spec, const char *a, const char *b)
+{
+    struct str type = doc_str(spec, "type");
+    return str_is(type, a) || str_is(type, b);
+}
+
+static void drop_unless_changed(struct doc *spec, const struct doc *old_spec, const char *member)
+{
+    const struct doc *now = doc_get(spec, member), *was = doc_get(old_spec, member);
+    if (now && was && doc_eq(now, was))
+        doc_del(spec, member);
+}
+
+static void drop_node_ports(struct doc *spec, const struct doc *old_spec)
+{
+    struct doc *port = doc_first(doc_get(spec, "ports"));
+    for (struct doc *was = doc_first(doc_get(old_spec, "ports")); port && was; port = port->next, was = was->next)
+        if (doc_int(port, "nodePort", 0) == doc_int(was, "nodePort", 0))
+            doc_del(port, "nodePort");
+}
+
+static void service_update(struct pending *p, struct doc *obj, const struct doc *old)
+{
+    static const char *const of_external_name[] = {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy",
+                                                   "internalTrafficPolicy"};
+    static const char *const of_balancer[] = {"allocateLoadBalancerNodePorts", "loadBalancerClass",
+                                              "healthCheckNodePort"};
+    struct doc *spec = doc_get(obj, "spec");
+    const struct doc *old_spec = doc_get(old, "spec");
+    if (service_has_type(spec, "ExternalName", "ExternalName") &&
+        !service_has_type(old_spec, "ExternalName", "ExternalName"))
+        for (size_t i = 0; i < sizeof(of_external_name) / sizeof(of_external_name[0]); i++)
+            drop_unless_changed(spec, old_spec, of_external_name[i]);
+    if (service_has_type(old_spec, "LoadBalancer", "LoadBalancer") &&
+        !service_has_type(spec, "LoadBalancer", "LoadBalancer"))
+        for (size_t i = 0; i < sizeof(of_balancer) / sizeof(of_balancer[0]); i++)
+            drop_unless_changed(spec, old_spec, of_balancer[i]);
+    if (service_has_type(old_spec, "NodePort", "LoadBalancer") && !service_has_type(spec, "NodePort", "LoadBalancer")) {
+        drop_node_ports(spec, old_spec);
+        if (!doc_len(doc_get(spec, "externalIPs")))
+            drop_unless_changed(spec, old_spec, "externalTrafficPolicy");
+    }
+}
+
 /* ---- claims and volumes start Pending; certificate requests are the asker's */
 
 static void volume_create(struct pending *p, struct doc *obj)
@@ -120,6 +167,7 @@ static const struct strategy {
 } strategies[] = {
     {"", "pods", pod_create, NULL},
     {"", "namespaces", namespace_create, namespace_update},
+    {"", "services", NULL, service_update},
     {"", "persistentvolumeclaims", volume_create, NULL},
     {"", "persistentvolumes", volume_create, NULL},
     {"batch", "jobs", job_create, NULL},
