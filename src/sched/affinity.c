@@ -37,26 +37,26 @@ static bool term_matches(const struct doc *term, const struct node_info *n)
     return true;
 }
 
-bool node_matches_selector(const struct pod_info *p, const struct node_info *n)
+bool node_matches_selector(const struct doc *spec, const struct node_info *n)
 {
-    doc_each(want, doc_get(p->spec, "nodeSelector"))
+    doc_each(want, doc_get(spec, "nodeSelector"))
     {
         bool present = false;
         if (!str_eq(obj_label_value(n->obj, want->key, &present), doc_string(want)) || !present)
             return false;
     }
     const struct doc *required =
-        doc_path(p->spec, "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", NULL);
+        doc_path(spec, "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", NULL);
     if (!required)
         return true;
     doc_each(term, doc_get(required, "nodeSelectorTerms")) if (term_matches(term, n)) return true;
     return false;
 }
 
-int64_t node_preference(const struct pod_info *p, const struct node_info *n)
+int64_t node_preference(const struct doc *spec, const struct node_info *n)
 {
     int64_t sum = 0;
-    doc_each(pref, doc_path(p->spec, "affinity", "nodeAffinity", "preferredDuringSchedulingIgnoredDuringExecution",
+    doc_each(pref, doc_path(spec, "affinity", "nodeAffinity", "preferredDuringSchedulingIgnoredDuringExecution",
                             NULL)) if (term_matches(doc_get(pref, "preference"), n)) sum += doc_int(pref, "weight", 0);
     return sum;
 }

@@ -3,18 +3,18 @@
 
 static const char *filter_name(const struct cycle *c, int row, const struct node_info *n)
 {
-    struct str want = doc_str(c->pod->spec, "nodeName");
+    struct str want = doc_str(c->spec, "nodeName");
     return !want.len || str_eq(want, n->name) ? NULL : "node(s) didn't match the requested node name";
 }
 
 static const char *filter_affinity(const struct cycle *c, int row, const struct node_info *n)
 {
-    return node_matches_selector(c->pod, n) ? NULL : "node(s) didn't match Pod's node affinity/selector";
+    return node_matches_selector(c->spec, n) ? NULL : "node(s) didn't match Pod's node affinity/selector";
 }
 
 static int64_t score_affinity(const struct cycle *c, int row, const struct node_info *n)
 {
-    return node_preference(c->pod, n);
+    return node_preference(c->spec, n);
 }
 
 const struct filter_plugin sched_filters[] = {

@@ -30,15 +30,16 @@ struct host_port {
 
 enum pod_place { POD_UNKNOWN, POD_ACTIVE, POD_BACKOFF, POD_UNSCHEDULABLE, POD_PLACED };
 struct node_info;
-struct pod_info {
-    struct arena *mem; /* everything below */
-    struct obj *obj;   /* referenced */
-    const struct doc *spec;
+struct pod_info {    /* one small block: what stays in memory for every pod of the cluster */
+    struct obj *obj; /* referenced */
     struct amounts requests;
     struct amounts non_zero; /* with 100m and 200Mi for containers that ask nothing: for scores */
     struct host_port *ports;
     int port_count;
     int64_t priority;
+    bool is_ours;  /* to be scheduled by us: not gated, not going, our scheduler's name */
+    bool is_over;  /* Succeeded or Failed */
+    bool is_bound; /* has a node */
     /* The scheduler's own state of it. */
     enum pod_place place;
     struct node_info *node; /* POD_PLACED: where it is, or is assumed to be */
@@ -64,6 +65,7 @@ struct node_info {
 struct cycle {
     struct arena *mem;
     const struct pod_info *pod;
+    const struct doc *spec;   /* of the pod; lives in mem */
     struct node_info **nodes; /* by name */
     int node_count;
     void *state[8]; /* of the plugins with a pre_filter, by their row */
@@ -85,7 +87,7 @@ extern const struct filter_plugin sched_filters[]; /* in Kubernetes' order; ende
 extern const struct score_plugin sched_scores[];
 
 /* info.c */
-struct pod_info *pod_info_new(const struct obj *pod);
+struct pod_info *pod_info_new(const struct obj *pod, struct str *ret_node); /* ret_node: slice of pod; may be NULL */
 struct pod_info *pod_info_free(struct pod_info *p);
 struct node_info *node_info_new(struct str name);
 void node_info_set(struct node_info *n, const struct obj *node); /* NULL: it is gone, its pods are not */
@@ -95,10 +97,8 @@ void node_info_remove(struct node_info *n, struct pod_info *p);
 int64_t amounts_named(const struct amounts *a, struct str name);
 
 /* affinity.c */
-bool node_matches_selector(const struct pod_info *p,
-                           const struct node_info *n); /* nodeSelector and required affinity */
-int64_t node_preference(const struct pod_info *p,
-                        const struct node_info *n); /* weights of preferred terms that match */
+bool node_matches_selector(const struct doc *spec, const struct node_info *n); /* nodeSelector and required affinity */
+int64_t node_preference(const struct doc *spec, const struct node_info *n); /* weights of preferred terms that match */
 /* taint.c */
 bool toleration_matches(const struct doc *toleration, const struct doc *taint);
 

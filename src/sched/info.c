@@ -121,32 +121,92 @@ static struct amounts pod_amounts(struct arena *mem, const struct doc *spec, boo
     return peak;
 }
 
-static void read_ports(struct pod_info *p)
+/* ---- a pod in one block: the struct, its host ports, its named amounts, then their texts */
+
+struct block {
+    char *at;
+};
+
+static struct str keep_text(struct block *b, struct str s)
 {
-    int max = 0;
-    doc_each(c, doc_get(p->spec, "containers")) max += (int)doc_len(doc_get(c, "ports"));
-    p->ports = arena_array(p->mem, struct host_port, max + 1);
-    doc_each(c, doc_get(p->spec, "containers"))
-        doc_each(port, doc_get(c, "ports")) if (doc_int(port, "hostPort", 0) > 0)
-    {
-        struct str protocol = doc_str(port, "protocol"), ip = doc_str(port, "hostIP");
-        p->ports[p->port_count++] = (struct host_port){protocol.len ? protocol : STR("TCP"),
-                                                       ip.len ? ip : STR("0.0.0.0"), (int)doc_int(port, "hostPort", 0)};
-    }
+    struct str kept = str_mem(b->at, s.len);
+    memcpy(b->at, s.ptr, s.len);
+    b->at += s.len;
+    return kept;
 }
 
-struct pod_info *pod_info_new(const struct obj *pod)
+static int read_ports(struct arena *mem, const struct doc *spec, struct host_port **ret)
 {
-    struct arena *mem = arena_new();
-    struct pod_info *p = arena_new_of(mem, struct pod_info);
-    p->mem = mem, p->obj = obj_ref(pod);
-    p->spec = doc_get(obj_doc(mem, pod), "spec");
-    p->requests = pod_amounts(mem, p->spec, /* non_zero= */ false);
-    p->non_zero = pod_amounts(mem, p->spec, /* non_zero= */ true);
-    p->priority = doc_int(p->spec, "priority", 0);
+    int count = 0, max = 0;
+    doc_each(c, doc_get(spec, "containers")) max += (int)doc_len(doc_get(c, "ports"));
+    *ret = arena_array(mem, struct host_port, max + 1);
+    doc_each(c, doc_get(spec, "containers")) doc_each(port, doc_get(c, "ports")) if (doc_int(port, "hostPort", 0) > 0)
+    {
+        struct str protocol = doc_str(port, "protocol"), ip = doc_str(port, "hostIP");
+        (*ret)[count++] = (struct host_port){protocol.len ? protocol : STR("TCP"), ip.len ? ip : STR("0.0.0.0"),
+                                             (int)doc_int(port, "hostPort", 0)};
+    }
+    return count;
+}
+
+static size_t text_bytes(const struct amounts *a)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < a->named_count; i++)
+        bytes += a->named[i].name.len;
+    return bytes;
+}
+
+static void keep_amounts(struct block *b, struct amounts *a, struct amount *at)
+{
+    memcpy(at, a->named, sizeof(*at) * (size_t)a->named_count);
+    a->named = at;
+    for (int i = 0; i < a->named_count; i++)
+        at[i].name = keep_text(b, at[i].name);
+}
+
+static struct pod_info *pack(const struct amounts *requests, const struct amounts *non_zero,
+                             const struct host_port *ports, int port_count)
+{
+    size_t texts = text_bytes(requests) + text_bytes(non_zero),
+           amounts = (size_t)(requests->named_count + non_zero->named_count);
+    for (int i = 0; i < port_count; i++)
+        texts += ports[i].protocol.len + ports[i].ip.len;
+    struct pod_info *p =
+        calloc(1, sizeof(*p) + sizeof(struct host_port) * (size_t)port_count + sizeof(struct amount) * amounts + texts);
+    if (!p)
+        abort();
+    p->ports = (struct host_port *)(p + 1), p->port_count = port_count;
+    struct amount *named = (struct amount *)(p->ports + port_count);
+    struct block b = {(char *)(named + amounts)};
+    p->requests = *requests, p->non_zero = *non_zero;
+    keep_amounts(&b, &p->requests, named);
+    keep_amounts(&b, &p->non_zero, named + requests->named_count);
+    for (int i = 0; i < port_count; i++)
+        p->ports[i] = (struct host_port){keep_text(&b, ports[i].protocol), keep_text(&b, ports[i].ip), ports[i].port};
+    return p;
+}
+
+struct pod_info *pod_info_new(const struct obj *pod, struct str *ret_node)
+{
+    cleanup_arena struct arena *mem = arena_new();
+    const struct doc *d = obj_doc(mem, pod), *spec = doc_get(d, "spec");
+    struct amounts requests = pod_amounts(mem, spec, /* non_zero= */ false),
+                   non_zero = pod_amounts(mem, spec, /* non_zero= */ true);
+    struct host_port *ports;
+    int port_count = read_ports(mem, spec, &ports);
+    struct pod_info *p = pack(&requests, &non_zero, ports, port_count);
+    struct str phase = doc_str(doc_get(d, "status"), "phase"), scheduler = doc_str(spec, "schedulerName");
+    p->obj = obj_ref(pod);
+    p->priority = doc_int(spec, "priority", 0);
+    p->is_over = str_is(phase, "Succeeded") || str_is(phase, "Failed");
+    p->is_ours = (!scheduler.len || str_is(scheduler, "default-scheduler")) && !pod->deleting &&
+                 !doc_len(doc_get(spec, "schedulingGates"));
+    p->is_bound = doc_str(spec, "nodeName").len > 0;
+    if (ret_node)
+        *ret_node = pod->node;
     p->heap.index = -1;
     list_init(&p->link);
-    read_ports(p);
     return p;
 }
 
@@ -155,7 +215,7 @@ struct pod_info *pod_info_free(struct pod_info *p)
     if (!p)
         return NULL;
     obj_unref(p->obj);
-    arena_free(p->mem);
+    free(p);
     return NULL;
 }
 

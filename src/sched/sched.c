@@ -162,34 +162,21 @@ static void forget_pod(struct sched *s, struct pod_info *p)
     pod_info_free(p);
 }
 
-static bool is_over(const struct pod_info *p)
+/* Only its status moved: what we look at is as before. */
+static bool same_spec(const struct obj *a, const struct obj *b)
 {
     cleanup_arena struct arena *mem = arena_new();
-    struct str phase = doc_str(doc_get(obj_doc(mem, p->obj), "status"), "phase");
-    return str_is(phase, "Succeeded") || str_is(phase, "Failed");
+    return a->deleting == b->deleting && a->label_count == b->label_count &&
+           doc_eq(doc_get(obj_doc(mem, a), "spec"), doc_get(obj_doc(mem, b), "spec"));
 }
 
-static bool is_ours(const struct pod_info *p)
+static void place_pod(struct sched *s, struct pod_info *p, struct str node)
 {
-    struct str name = doc_str(p->spec, "schedulerName");
-    return (!name.len || str_is(name, SCHEDULER_NAME)) && !p->obj->deleting &&
-           !doc_len(doc_get(p->spec, "schedulingGates"));
-}
-
-static bool same_spec(const struct pod_info *a, const struct pod_info *b)
-{
-    return doc_eq(a->spec, b->spec) && a->obj->label_count == b->obj->label_count &&
-           a->obj->deleting == b->obj->deleting;
-}
-
-static void place_pod(struct sched *s, struct pod_info *p)
-{
-    struct str node = doc_str(p->spec, "nodeName");
     map_put(&s->pods, p->obj->key, p);
-    if (node.len) {
+    if (p->is_bound) {
         p->place = POD_PLACED;
         node_info_add(node_of(s, node), p);
-    } else if (is_ours(p)) {
+    } else if (p->is_ours) {
         make_active(s, p);
     }
 }
@@ -197,10 +184,11 @@ static void place_pod(struct sched *s, struct pod_info *p)
 static void on_pod(struct cache_sub *sub, struct cache_event *ev)
 {
     struct sched *s = container_of(sub, struct sched, pods_sub);
-    struct pod_info *was = map_get(&s->pods, ev->obj->key),
-                    *p = ev->type == CACHE_DELETED ? NULL : pod_info_new(ev->obj);
-    bool over = p && is_over(p), bound_now = p && doc_str(p->spec, "nodeName").len;
-    if (was && p && !over && !bound_now && (was->is_assumed || same_spec(was, p))) {
+    struct str node = STR_NULL;
+    struct pod_info *was = map_get(&s->pods, ev->obj->key);
+    struct pod_info *p = ev->type == CACHE_DELETED ? NULL : pod_info_new(ev->obj, &node);
+    bool over = p && p->is_over, bound_now = p && p->is_bound;
+    if (was && p && !over && !bound_now && (was->is_assumed || same_spec(was->obj, p->obj))) {
         /* Only its status moved, often by ourselves. The map's key lives in the object. */
         struct obj *old = was->obj;
         was->obj = obj_ref(ev->obj);
@@ -215,7 +203,7 @@ static void on_pod(struct cache_sub *sub, struct cache_event *ev)
     if (over)
         p = pod_info_free(p);
     if (p)
-        place_pod(s, p);
+        place_pod(s, p, node);
     if (freed)
         wake_unschedulable(s);
 }
@@ -271,7 +259,7 @@ static void on_bound(void *ctx, struct obj *obj, const struct err *err)
         node_info_remove(n, p);
         drop_empty_node(s, n);
         p->is_assumed = false, p->place = POD_UNKNOWN, p->queued_ms = loop_now_ms(s->o.loop);
-        if (is_ours(p))
+        if (p->is_ours)
             make_backoff(s, p);
     }
     arena_free(b->mem);
@@ -352,7 +340,7 @@ static int list_nodes(struct sched *s, struct arena *mem, struct node_info ***re
 static void schedule_one(struct sched *s, struct pod_info *p)
 {
     cleanup_arena struct arena *mem = arena_new();
-    struct cycle c = {.mem = mem, .pod = p};
+    struct cycle c = {.mem = mem, .pod = p, .spec = doc_get(obj_doc(mem, p->obj), "spec")};
     struct str message = STR_NULL;
     c.node_count = list_nodes(s, mem, &c.nodes);
     p->attempts++;

@@ -48,7 +48,7 @@ static bool counts(const struct cycle *c, const struct constraint *k, const stru
 
 static bool eligible(const struct cycle *c, const struct constraint *k, const struct node_info *n)
 {
-    return !(k->honor_affinity && !node_matches_selector(c->pod, n)) && !(k->honor_taints && filter_taints(c, 0, n));
+    return !(k->honor_affinity && !node_matches_selector(c->spec, n)) && !(k->honor_taints && filter_taints(c, 0, n));
 }
 
 static void count_domains(struct cycle *c, struct constraint *k)
@@ -87,7 +87,7 @@ static void read_constraint(struct cycle *c, struct constraint *k, const struct 
 static struct spread *read_spread(struct cycle *c, bool hard)
 {
     struct spread *s = arena_new_of(c->mem, struct spread);
-    const struct doc *given = doc_get(c->pod->spec, "topologySpreadConstraints");
+    const struct doc *given = doc_get(c->spec, "topologySpreadConstraints");
     doc_each(d, given)
     {
         struct constraint *k = &s->list[s->count];
