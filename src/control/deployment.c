@@ -56,9 +56,11 @@ static void load_sets(struct deployment *d, const struct selector *sel)
         struct doc *doc = obj_doc(mem, objs[i]);
         d->sets[i] = (struct replica_set){objs[i], doc, annotation_number(doc, ANNOTATION_REVISION, 0)};
         int64_t spec = doc_int(doc_get(doc, "spec"), "replicas", 1);
+        int64_t seen = doc_int(doc_get(doc, "status"), "observedGeneration", 0);
         ro->sets[i] = (struct rollout_set){.name = objs[i]->name,
                                            .spec = spec,
                                            .want = spec,
+                                           .unseen = seen < doc_int(doc_get(doc, "metadata"), "generation", 0),
                                            .reported = doc_int(doc_get(doc, "status"), "availableReplicas", 0),
                                            .desired = annotation_number(doc, ANNOTATION_DESIRED, -1),
                                            .max = annotation_number(doc, ANNOTATION_MAX, 0)};

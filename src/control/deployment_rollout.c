@@ -74,10 +74,20 @@ static int64_t pods_wanted(const struct rollout *in)
 
 /* ---- rolling */
 
+static bool all_seen(const struct rollout *in)
+{
+    for (int i = 0; i < in->count; i++)
+        if (in->sets[i].unseen)
+            return false;
+    return true;
+}
+
 int64_t rollout_first_size(const struct rollout *in)
 {
     if (in->recreate)
         return in->replicas;
+    if (!all_seen(in))
+        return 0;
     return max64(0, min64(in->replicas, in->replicas + in->max_surge - pods_possible(in)));
 }
 
@@ -153,7 +163,7 @@ void rollout_step(struct rollout *in)
 {
     if (in->recreate)
         recreate(in);
-    else if (!resize_new(in))
+    else if (all_seen(in) && !resize_new(in))
         shrink_old(in);
 }
 

@@ -2,7 +2,9 @@
  *
  * Source: kubernetes pkg/controller/deployment/{rolling,recreate,sync}.go. Ours differs in one thing: Kubernetes counts
  * what ReplicaSets ask for and what their status last said; we count pods as they are as well, so that maxSurge and
- * maxUnavailable hold at every moment and not only once the ReplicaSets have caught up. */
+ * maxUnavailable hold at every moment and not only once the ReplicaSets have caught up. For the same reason a rolling
+ * step waits until every ReplicaSet has seen the size it was last given (status.observedGeneration): before, pods of an
+ * older size may still be on their way. */
 #ifndef SAMPAN_CONTROL_DEPLOYMENT_ROLLOUT_H
 #define SAMPAN_CONTROL_DEPLOYMENT_ROLLOUT_H
 
@@ -16,7 +18,8 @@ struct rollout_set {
     int64_t reported;  /* status.availableReplicas */
     int64_t desired;   /* annotation desired-replicas: of the Deployment when this was last scaled; -1: none */
     int64_t max;       /* annotation max-replicas; 0: none */
-    int64_t want;      /* result: what spec.replicas should be; begins as spec */
+    bool unseen;  /* spec moved and its controller has not said that it saw: what it does now follows an older one */
+    int64_t want; /* result: what spec.replicas should be; begins as spec */
 };
 struct rollout {
     int64_t replicas, max_surge, max_unavailable; /* resolved: rollout_fenceposts */

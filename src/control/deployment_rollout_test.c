@@ -2,8 +2,8 @@
  * out.
  *
  * A case is a line `name: replicas=5 surge=1 unavailable=0 [recreate] [running] [reported=N]`, then one line a set,
- * oldest first: `NAME spec actual available [desired=N] [max=N] [new]`, then `step` or `scale`, then the expected
- * sizes. */
+ * oldest first: `NAME spec actual available [desired=N] [max=N] [unseen] [new]`, then `step` or `scale`, then the
+ * expected sizes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -44,6 +44,7 @@ static void read_set(struct rollout *in, struct str line)
     for (int i = 0; i < 3 && str_next(&rest, ' ', &word); i++)
         assert_true(str_to_i64(word, &n[i]));
     s->spec = s->want = n[0], s->actual = n[1], s->available = s->reported = n[2];
+    s->unseen = has_word(line, "unseen");
     if (has_word(line, "new"))
         in->new_at = in->count;
     in->count++;

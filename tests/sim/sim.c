@@ -169,6 +169,18 @@ static void make_namespace(struct sim *s, const char *name)
     sim_create(s, "", "namespaces", "", str_fmtz(s->mem, "{'metadata':{'name':'%s'}}", name));
 }
 
+static void start_controllers(struct sim *s)
+{
+    s->controllers = controllers_start(
+        &(struct controllers_opts){.loop = s->loop, .cache = s->cache, .writer = s->writer, .ca_pem = STR("CA\n")});
+}
+
+void sim_restart_controllers(struct sim *s)
+{
+    controllers_stop(s->controllers);
+    start_controllers(s);
+}
+
 struct sim *sim_new(const struct sim_opts *o)
 {
     struct sim *s = calloc(1, sizeof(*s));
@@ -185,8 +197,7 @@ struct sim *sim_new(const struct sim_opts *o)
     s->log_sub = (struct cache_sub){.on_event = on_change};
     assert_int_equal(cache_subscribe(s->cache, &s->log_sub, 0, NULL), 0);
     if (!o->no_controllers)
-        s->controllers = controllers_start(
-            &(struct controllers_opts){.loop = s->loop, .cache = s->cache, .writer = s->writer, .ca_pem = STR("CA\n")});
+        start_controllers(s);
     s->sched = sched_start(&(struct sched_opts){.loop = s->loop, .cache = s->cache, .writer = s->writer});
     make_namespace(s, "default");
     make_namespace(s, "kube-node-lease");

@@ -51,6 +51,7 @@ struct sim {
 struct sim *sim_new(const struct sim_opts *o); /* namespaces default and kube-node-lease are there */
 struct sim *sim_free(struct sim *s);
 void sim_run(struct sim *s, int64_t ms);
+void sim_restart_controllers(struct sim *s); /* what they had under way is answered to nobody */
 
 /* Writes wait for their answer; a refused one fails the test, except in the _err forms. JSON with ' for ". */
 void sim_create(struct sim *s, const char *group, const char *resource, const char *ns, const char *json);
