@@ -72,9 +72,10 @@ static int open_archives(struct unpacker *u)
     a->archive_read_support_filter_gzip(u->raw), a->archive_read_support_filter_zstd(u->raw);
     a->archive_read_support_format_raw(u->raw), a->archive_read_support_format_empty(u->raw);
     a->archive_read_support_format_tar(u->tar), a->archive_read_support_format_empty(u->tar);
+    /* not EXTRACT_UNLINK: it would turn a symlink in the way into a directory, where we want a refusal */
     a->archive_write_disk_set_options(u->disk, ARCHIVE_EXTRACT_TIME | ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_OWNER |
-                                                   ARCHIVE_EXTRACT_XATTR | ARCHIVE_EXTRACT_UNLINK |
-                                                   ARCHIVE_EXTRACT_SECURE_SYMLINKS | ARCHIVE_EXTRACT_SECURE_NODOTDOT);
+                                                   ARCHIVE_EXTRACT_XATTR | ARCHIVE_EXTRACT_SECURE_SYMLINKS |
+                                                   ARCHIVE_EXTRACT_SECURE_NODOTDOT);
     struct archive_entry *e;
     if (a->archive_read_open(u->raw, u, NULL, read_blob, NULL) != ARCHIVE_OK)
         return u->why = "the layer is neither gzip, zstd nor tar", -EBADMSG;
