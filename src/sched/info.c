@@ -159,7 +159,8 @@ static size_t text_bytes(const struct amounts *a)
 
 static void keep_amounts(struct block *b, struct amounts *a, struct amount *at)
 {
-    memcpy(at, a->named, sizeof(*at) * (size_t)a->named_count);
+    if (a->named_count) /* memcpy from NULL is undefined, even of nothing */
+        memcpy(at, a->named, sizeof(*at) * (size_t)a->named_count);
     a->named = at;
     for (int i = 0; i < a->named_count; i++)
         at[i].name = keep_text(b, at[i].name);
