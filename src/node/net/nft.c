@@ -177,15 +177,10 @@ static void element_of(const struct plan_op *o, char name[GROUP_NAME_MAX], struc
         if (served)
             group_name(&o->group, name);
         e.chain = served ? name : o->kind == FRONTEND_DROPPED ? "drop-it" : "reject-it";
-    } else if (o->map == PLAN_ENDPOINT) {
+    } else {
         e.set = "endpoints";
         memcpy(e.key + e.key_len, &o->index, 4), e.key_len += 4;
         put_data(&e, &o->backend);
-    } else {
-        e.set = "sticky";
-        put_address(&e, o->backend.address);
-        uint16_t port = htons(o->backend.port);
-        memcpy(e.key + e.key_len, &port, 2), e.key_len += 4;
     }
     *ret = e;
 }
@@ -252,25 +247,33 @@ static void put_chain(struct batch *b, const char *name)
     nftnl_rule_free(all);
 }
 
-/* Written anew once a process, since the chain may be another version's. Removed with the table only: there are as many
- * as there are different numbers of endpoints. */
-static void put_group(struct batch *b, const struct group *g)
+static void put_rules(struct batch *b, const struct group *g, const char *chain, bool again)
 {
-    char name[GROUP_NAME_MAX];
     struct nftnl_rule *rules[2];
-    group_name(g, name);
-    if (map_get(&b->nft->groups, str_of(name)))
-        return;
-    char *kept = strdup(name);
-    map_put(&b->nft->groups, str_of(kept), kept);
-    put_chain(b, name);
-    int n = nft_group_rules(g, name, rules);
+    int n = nft_group_rules(g, chain, again, rules);
+    put_chain(b, chain);
     for (int i = 0; i < n; i++) {
         struct nlmsghdr *h = message(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
         nftnl_rule_nlmsg_build_payload(h, rules[i]);
         message_end(b, h);
         nftnl_rule_free(rules[i]);
     }
+}
+
+/* Written anew once a process, since the chain may be another version's. Removed with the table only: there are as many
+ * as there are different numbers of endpoints. */
+static void put_group(struct batch *b, const struct group *g)
+{
+    char name[GROUP_NAME_MAX], again[GROUP_NAME_MAX + 8];
+    group_name(g, name);
+    if (map_get(&b->nft->groups, str_of(name)))
+        return;
+    char *kept = strdup(name);
+    map_put(&b->nft->groups, str_of(kept), kept);
+    snprintf(again, sizeof(again), "%s-again", name);
+    if (g->sticky_s)
+        put_rules(b, g, again, /* again= */ true);
+    put_rules(b, g, name, /* again= */ false);
 }
 
 /* Ops stand sorted: a run with the same direction and set is one message. */
@@ -350,5 +353,5 @@ int nft_clear(struct nft *n)
     groups_clear(n);
     return nft_run("flush map inet sampan services\nflush map inet sampan nodeports\nflush map inet sampan unserved\n"
                    "flush map inet sampan unserved-nodeports\nflush map inet sampan endpoints\n"
-                   "flush map inet sampan affinity\nflush set inet sampan sticky\n");
+                   "flush map inet sampan affinity\n");
 }

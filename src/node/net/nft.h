@@ -36,7 +36,7 @@ struct nft_hostport {
 int nft_hostport(struct nft *n, const struct nft_hostport *h, bool add); /* replaces another with the same key */
 
 /* Forget UDP flows whose endpoint is gone. Best effort: a kernel that can't filter keeps them until they time out. */
-void nft_forget_flows(struct nft *n, const struct plan_dead *dead, size_t count);
+void nft_forget_flows(const struct plan_dead *dead, size_t count);
 
 int nft_run(const char *text); /* nftables' language; by libnftables */
 int nft_remove_table(void);    /* 0 also when there is none */

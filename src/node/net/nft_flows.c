@@ -56,12 +56,13 @@ static void forget(struct mnl_socket *s, const struct plan_dead *d)
         (void)mnl_socket_recvfrom(s, buf, sizeof(buf));
 }
 
-void nft_forget_flows(struct nft *n, const struct plan_dead *dead, size_t count)
+void nft_forget_flows(const struct plan_dead *dead, size_t count)
 {
     struct mnl_socket *s = count ? mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC) : NULL;
     if (!s)
         return;
-    for (size_t i = 0; i < count && mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) >= 0; i++)
-        forget(s, &dead[i]);
+    if (mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) >= 0)
+        for (size_t i = 0; i < count; i++)
+            forget(s, &dead[i]);
     mnl_socket_close(s);
 }

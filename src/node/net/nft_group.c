@@ -1,6 +1,8 @@
 /* The rules that pick an endpoint. Registers are 4 bytes each; r0..r5 are built so that every key is a run of them:
  *   r0 client   r1 address  r2 protocol  r3 port   r4,r5 endpoint's address and port (before: r4 the index)
- * endpoints: r1..r4 -> r4,r5; affinity: r0..r3 -> r4,r5; sticky: r1..r5. */
+ * endpoints: r1..r4 -> r4,r5; affinity: r0..r3 -> r4, the index. nft(8) of Debian 12 aborts when it lists a key or a
+ * value that another lookup found, and so would libnftables within us: a remembered index therefore goes by the
+ * packet's priority, a scratch field at this place, to the next chain. */
 #include <netinet/in.h>
 
 #include <linux/netfilter.h>
@@ -61,8 +63,7 @@ static void lookup(struct nftnl_rule *r, const char *set, uint32_t from, uint32_
 {
     struct nftnl_expr *e = expr(r, "lookup");
     nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SREG, from);
-    if (to)
-        nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_DREG, to);
+    nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_DREG, to);
     nftnl_expr_set_str(e, NFTNL_EXPR_LOOKUP_SET, set);
 }
 
@@ -72,7 +73,6 @@ static void pick(struct nftnl_rule *r, const struct group *g)
     nftnl_expr_set_u32(e, NFTNL_EXPR_NG_DREG, R4);
     nftnl_expr_set_u32(e, NFTNL_EXPR_NG_MODULUS, g->count);
     nftnl_expr_set_u32(e, NFTNL_EXPR_NG_TYPE, NFT_NG_RANDOM);
-    lookup(r, "endpoints", R1, R4);
 }
 
 static void remember(struct nftnl_rule *r, uint32_t op, uint32_t timeout_s)
@@ -122,30 +122,59 @@ static struct nftnl_rule *rule_new(const char *chain)
     return r;
 }
 
-/* Sticky: the first rule keeps a client where it was, if that endpoint still is one (else the lookup in sticky ends
- * the rule); the second picks afresh. An element's value can't be changed, so the stale one is deleted first. */
-int nft_group_rules(const struct group *g, const char *chain, struct nftnl_rule *ret[2])
+static void load_client(struct nftnl_rule *r)
 {
-    int n = 0;
+    payload(r, NFT_PAYLOAD_NETWORK_HEADER, IP_SADDR, 4, R0);
+}
+
+/* A client that is known takes its index to the other chain. */
+static struct nftnl_rule *rule_known(const struct group *g, const char *chain)
+{
+    char again[GROUP_NAME_MAX + 8];
     struct nftnl_rule *r = rule_new(chain);
-    if (g->sticky_s) {
-        payload(r, NFT_PAYLOAD_NETWORK_HEADER, IP_SADDR, 4, R0);
-        load_key(r, g);
-        lookup(r, "affinity", R0, R4);
-        lookup(r, "sticky", R1, 0);
-        remember(r, NFT_DYNSET_OP_UPDATE, g->sticky_s);
-        go(r, g);
-        ret[n++] = r;
-        r = rule_new(chain);
-        payload(r, NFT_PAYLOAD_NETWORK_HEADER, IP_SADDR, 4, R0);
-    }
+    load_client(r), load_key(r, g);
+    lookup(r, "affinity", R0, R4);
+    meta(r, NFT_META_PRIORITY, NFTNL_EXPR_META_SREG, R4);
+    snprintf(again, sizeof(again), "%s-again", chain);
+    struct nftnl_expr *e = expr(r, "immediate");
+    nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
+    nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_VERDICT, (uint32_t)NFT_GOTO);
+    nftnl_expr_set_str(e, NFTNL_EXPR_IMM_CHAIN, again);
+    return r;
+}
+
+/* Where it was, if that index still exists: else the lookup ends the rule. */
+static struct nftnl_rule *rule_again(const struct group *g, const char *chain)
+{
+    struct nftnl_rule *r = rule_new(chain);
+    load_client(r), load_key(r, g);
+    meta(r, NFT_META_PRIORITY, NFTNL_EXPR_META_DREG, R4);
+    remember(r, NFT_DYNSET_OP_UPDATE, g->sticky_s);
+    lookup(r, "endpoints", R1, R4);
+    go(r, g);
+    return r;
+}
+
+/* An element's value can't be changed, so one that is out of date is deleted first. */
+static struct nftnl_rule *rule_fresh(const struct group *g, const char *chain)
+{
+    struct nftnl_rule *r = rule_new(chain);
+    if (g->sticky_s)
+        load_client(r);
     load_key(r, g);
     pick(r, g);
-    if (g->sticky_s) {
-        remember(r, NFT_DYNSET_OP_DELETE, 0);
-        remember(r, NFT_DYNSET_OP_UPDATE, g->sticky_s);
-    }
+    if (g->sticky_s)
+        remember(r, NFT_DYNSET_OP_DELETE, 0), remember(r, NFT_DYNSET_OP_UPDATE, g->sticky_s);
+    lookup(r, "endpoints", R1, R4);
     go(r, g);
-    ret[n++] = r;
+    return r;
+}
+
+int nft_group_rules(const struct group *g, const char *chain, bool again, struct nftnl_rule *ret[2])
+{
+    int n = 0;
+    if (g->sticky_s)
+        ret[n++] = again ? rule_again(g, chain) : rule_known(g, chain);
+    ret[n++] = rule_fresh(g, chain);
     return n;
 }

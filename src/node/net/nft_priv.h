@@ -6,7 +6,8 @@
 
 struct nftnl_rule;
 int nft_skeleton(const struct net_config *c);
-/* The rules of a group's chain, at most 2; the count. */
-int nft_group_rules(const struct group *g, const char *chain, struct nftnl_rule *ret[2]);
+/* The rules of a group's chain, or (again) of the chain that a sticky group goes to with a client it knows, whose name
+ * is NAME-again. The count, at most 2. */
+int nft_group_rules(const struct group *g, const char *chain, bool again, struct nftnl_rule *ret[2]);
 
 #endif

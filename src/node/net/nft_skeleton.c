@@ -12,7 +12,9 @@
  * chains emptied and filled again, all in one transaction.
  *
  * A packet's way: guard (raw) drops what a pod sends to 127/8, which route_localnet would let in; unserved turns away
- * what has no endpoint; serve picks an endpoint; forward and output refuse what is still for the service range. */
+ * what has no endpoint; serve picks an endpoint; forward and output refuse what is still for the service range. TCP is
+ * refused by a reset: ICMP errors are limited to a few a second by the kernel, and one to the node itself gets lost
+ * when it follows the service range's route to lo (so a UDP client on the node itself waits for its own timeout). */
 static const char skeleton[] =
     "add table inet sampan\n"
     "add set inet sampan hairpin { type ipv4_addr . ipv4_addr; }\n"
@@ -21,9 +23,8 @@ static const char skeleton[] =
     "add map inet sampan unserved { type ipv4_addr . inet_proto . inet_service : verdict; }\n"
     "add map inet sampan unserved-nodeports { type inet_proto . inet_service : verdict; }\n"
     "add map inet sampan endpoints { type ipv4_addr . inet_proto . inet_service . mark : ipv4_addr . inet_service; }\n"
-    "add map inet sampan affinity { type ipv4_addr . ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; "
+    "add map inet sampan affinity { type ipv4_addr . ipv4_addr . inet_proto . inet_service : mark; "
     "size 262144; flags dynamic,timeout; }\n"
-    "add set inet sampan sticky { type ipv4_addr . inet_proto . inet_service . ipv4_addr . inet_service; }\n"
     "add map inet sampan hostports { type inet_proto . inet_service : ipv4_addr . inet_service; }\n"
     "add map inet sampan hostports-at { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }\n"
     "add chain inet sampan guard { type filter hook prerouting priority raw; }\n"
@@ -44,6 +45,7 @@ static const char skeleton[] =
     "flush chain inet sampan serve-out\nflush chain inet sampan leave\nflush chain inet sampan rest-forward\n"
     "flush chain inet sampan rest-out\n"
     "add rule inet sampan guard iifname \"$LINKS\" ip daddr 127.0.0.0/8 drop\n"
+    "add rule inet sampan reject-it meta l4proto tcp reject with tcp reset\n"
     "add rule inet sampan reject-it reject with icmpx port-unreachable\n"
     "add rule inet sampan drop-it drop\n"
     "add rule inet sampan unserved-check ip daddr . meta l4proto . th dport vmap @unserved\n"
@@ -63,8 +65,8 @@ static const char skeleton[] =
     "add rule inet sampan leave ip saddr 127.0.0.0/8 oifname \"$LINKS\" masquerade fully-random\n"
     "add rule inet sampan leave ip saddr $PODS ip daddr != $CLUSTER oifname != { \"$LINKS\", \"lo\" } "
     "masquerade fully-random\n"
-    "add rule inet sampan rest-forward ip daddr $SERVICES reject with icmpx port-unreachable\n"
-    "add rule inet sampan rest-out ip daddr $SERVICES fib daddr type != local reject with icmpx port-unreachable\n";
+    "add rule inet sampan rest-forward ip daddr $SERVICES goto reject-it\n"
+    "add rule inet sampan rest-out ip daddr $SERVICES fib daddr type != local goto reject-it\n";
 
 struct libnftables {
     void *handle;

@@ -122,31 +122,14 @@ static void plan_endpoints(struct plan *p, const struct frontend *is, const stru
     }
 }
 
-/* is_sorted and want_sorted: for looking up. */
-static void plan_sticky(struct plan *p, const struct frontend *is, const struct backend *is_sorted,
-                        const struct frontend *want, const struct backend *want_sorted)
-{
-    bool was = is->kind == FRONTEND_SERVED && is->group.sticky_s;
-    bool will = want->kind == FRONTEND_SERVED && want->group.sticky_s;
-    for (uint32_t i = 0; was && i < is->count; i++)
-        if (!will || !find(want_sorted, want->count, &is->backends[i]))
-            plan_add(p, (struct plan_op){.map = PLAN_STICKY, .key = is->key, .backend = is->backends[i]});
-    for (uint32_t i = 0; will && i < want->count; i++)
-        if (!was || !find(is_sorted, is->count, &want->backends[i]))
-            plan_add(p,
-                     (struct plan_op){.add = true, .map = PLAN_STICKY, .key = is->key, .backend = want->backends[i]});
-}
-
 void plan_frontend(struct plan *p, const struct frontend *is, struct frontend *want)
 {
     const struct backend *want_sorted = sorted_copy(p->mem, want->backends, want->count);
-    const struct backend *is_sorted = sorted_copy(p->mem, is->backends, is->count);
     bool same = is->kind == want->kind && (is->kind != FRONTEND_SERVED || group_eq(&is->group, &want->group));
     put_in_order(p, is, want);
     if (!same && is->kind)
         plan_add(p, (struct plan_op){.map = PLAN_FRONTEND, .key = is->key, .kind = is->kind, .group = is->group});
     plan_endpoints(p, is, want);
-    plan_sticky(p, is, is_sorted, want, want_sorted);
     if (!same && want->kind)
         plan_add(p, (struct plan_op){
                         .add = true, .map = PLAN_FRONTEND, .key = is->key, .kind = want->kind, .group = want->group});
@@ -202,7 +185,7 @@ static void print_backend(struct sb *out, const struct backend *b)
 static void print_op(struct sb *out, const struct plan_op *o)
 {
     char name[GROUP_NAME_MAX];
-    static const char *const words[] = {"frontend ", "endpoint ", "sticky "};
+    static const char *const words[] = {"frontend ", "endpoint "};
     sb_addz(out, o->add ? "+ " : "- "), sb_addz(out, words[o->map]);
     print_key(out, &o->key);
     if (o->map == PLAN_ENDPOINT)

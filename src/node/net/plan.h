@@ -4,7 +4,8 @@
  * every local address). The table maps it to the group that picks one of its endpoints; endpoints are elements of one
  * map for all frontends, keyed by frontend and index, so one endpoint more or less is a handful of elements whatever
  * the size of the table. Groups are shared by all frontends with the same number of endpoints and the same manner.
- * Addresses and ports are in host order. May use base/. */
+ * Session affinity remembers a client's index: endpoints that stay keep theirs, but when one goes, the last one takes its
+ * place, and the clients of these two choose anew or follow. Addresses and ports are in host order. May use base/. */
 #ifndef SAMPAN_NODE_NET_PLAN_H
 #define SAMPAN_NODE_NET_PLAN_H
 
@@ -35,7 +36,7 @@ enum { GROUP_NAME_MAX = 64 };
 void group_name(const struct group *g, char ret[GROUP_NAME_MAX]); /* "pick-3-node-masq-sticky-10800" */
 bool group_parse(struct str name, struct group *ret);
 
-enum plan_map { PLAN_FRONTEND, PLAN_ENDPOINT, PLAN_STICKY };
+enum plan_map { PLAN_FRONTEND, PLAN_ENDPOINT };
 /* One element to add or remove. Which fields count: */
 struct plan_op {
     bool add;
@@ -44,7 +45,7 @@ struct plan_op {
     enum frontend_kind kind; /* FRONTEND */
     struct group group;      /* FRONTEND, SERVED */
     uint32_t index;          /* ENDPOINT */
-    struct backend backend;  /* ENDPOINT; STICKY: one that old sessions may still go to */
+    struct backend backend;  /* ENDPOINT */
 };
 /* A flow whose endpoint is gone: UDP has no end, so what the kernel remembers of it must be forgotten. */
 struct plan_dead {

@@ -70,7 +70,7 @@ static void step(struct proxy *p)
         return;
     }
     p->broken = false, p->retry_ms = 0;
-    nft_forget_flows(p->o.nft, plan.dead, plan.dead_count);
+    nft_forget_flows(plan.dead, plan.dead_count);
     if (!p->told && p->o.synced)
         p->told = true, p->o.synced(p->o.services.ctx);
 }
