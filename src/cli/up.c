@@ -74,7 +74,9 @@ static void become(struct child *c, int ready_fd)
         perror("sampan: giving up privileges");
         _exit(1);
     }
-    execv("/proc/self/exe", c->argv);
+    char self[4096] = "";
+    if (readlink("/proc/self/exe", self, sizeof(self) - 1) > 0)
+        execv(self, c->argv); /* by its name, so that ps shows it */
     perror("sampan: exec");
     _exit(1);
 }
