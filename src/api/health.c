@@ -36,6 +36,18 @@ static const struct check {
 };
 enum { CHECKS = sizeof(checks) / sizeof(checks[0]) };
 
+/* Why a check failed is for those who are known: what the store lost has names. */
+static struct str why_failed(struct api_req *r, const struct check *c)
+{
+    struct err ignored = ERR(r->mem);
+    struct store_state s;
+    const struct user *u = gate_authenticate(r->api->gate, r->x, &ignored);
+    if (!u || str_is(u->name, "system:anonymous"))
+        return STR("reason withheld");
+    store_get_state(r->api->store, &s);
+    return c->run == check_store && s.why.len ? s.why : str_of(c->run(r->api));
+}
+
 static bool is_excluded(const struct query *q, const char *name)
 {
     for (int i = 0; i < q->count; i++)
@@ -92,7 +104,7 @@ void handle_health(struct api_req *r, struct str path)
         if (is_excluded(&r->query, checks[i].name)) {
             sb_addf(&b, "[+]%s excluded: ok\n", checks[i].name);
         } else if (checks[i].run(r->api)) {
-            sb_addf(&b, "[-]%s failed: reason withheld\n", checks[i].name);
+            sb_addf(&b, "[-]%s failed: " STR_FMT "\n", checks[i].name, STR_ARG(why_failed(r, &checks[i])));
             failed = true;
         } else {
             sb_addf(&b, "[+]%s ok\n", checks[i].name);
