@@ -157,6 +157,20 @@ static void fail_lost_race(struct pending *p)
     pending_fail(p);
 }
 
+/* What was lost has names, which are for those who may see them: /readyz?verbose tells. */
+static void fail_undurable(struct pending *p, int error)
+{
+    struct store_state s;
+    store_get_state(p->w->store, &s);
+    bool damaged = str_starts(s.why, STR("sampan.db is damaged"));
+    struct str why = damaged     ? STR("sampan.db is damaged: stop the server and run `sampan store repair`")
+                     : s.why.len ? s.why
+                                 : str_of(strerror(-error));
+    err_set(&p->err, ERR_UNAVAILABLE, "the write is not durable: " STR_FMT, STR_ARG(why));
+    p->err.retry_after_s = 1;
+    pending_fail(p);
+}
+
 static void on_committed(void *ctx, int error, int failed, uint64_t rev)
 {
     struct pending *p = ctx;
@@ -174,11 +188,8 @@ static void on_committed(void *ctx, int error, int failed, uint64_t rev)
     }
     if (error == -EAGAIN)
         fail_lost_race(p);
-    else {
-        err_set(&p->err, ERR_UNAVAILABLE, "the write is not durable: %s", strerror(-error));
-        p->err.retry_after_s = 1;
-        pending_fail(p);
-    }
+    else
+        fail_undurable(p, error);
 }
 
 void pending_commit(struct pending *p, enum store_op_kind kind, struct obj *obj, bool is_volatile)
