@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "base/log.h"
 
 static int issue(struct gate *g, const char *cn, const char *organization, const struct str *names, int name_count,
                  int usage, struct pki_pair *ret, struct str *ret_why)
@@ -104,14 +105,37 @@ static int write_agent(struct gate *g, struct str *ret_why)
                : put_file(g, "agent/ca.crt", g->ca.cert_pem, ret_why);
 }
 
-int credentials_write(struct gate *g, struct str *ret_why)
+static int write_all(struct gate *g, struct str *ret_why)
 {
     struct pki_pair admin;
-    if (!g->o.data_dir)
-        return 0;
     if (issue(g, "kubernetes-admin", "system:masters", NULL, 0, PKI_CLIENT, &admin, ret_why) < 0 ||
         put_file(g, "ca.crt", g->ca.cert_pem, ret_why) < 0 ||
         put_file(g, "admin.kubeconfig", kubeconfig(g, &admin), ret_why) < 0)
         return -1;
     return g->o.node_name.len ? write_agent(g, ret_why) : 0;
+}
+
+/* Those of an earlier start are still good, as the CA is. */
+static bool have_earlier(struct gate *g)
+{
+    static const char *const names[] = {"ca.crt",           "admin.kubeconfig", "agent/node.key", "agent/kubelet.key",
+                                        "agent/tunnel.key", "agent/ca.crt"};
+    size_t count = g->o.node_name.len ? sizeof(names) / sizeof(names[0]) : 2;
+    for (size_t i = 0; i < count; i++)
+        if (access(str_fmtz(g->mem, "%s/%s", g->o.data_dir, names[i]), R_OK) < 0)
+            return false;
+    struct str ca;
+    return io_read_whole(g->mem, str_fmtz(g->mem, "%s/ca.crt", g->o.data_dir), 64 << 10, &ca) == 0 &&
+           str_eq(ca, g->ca.cert_pem);
+}
+
+int credentials_write(struct gate *g, struct str *ret_why)
+{
+    if (!g->o.data_dir || write_all(g, ret_why) == 0)
+        return 0;
+    if (!have_earlier(g))
+        return -1;
+    log_warn("gate", "credentials could not be renewed, the earlier ones stay", "why=\"" STR_FMT "\"",
+             STR_ARG(*ret_why));
+    return 0;
 }
