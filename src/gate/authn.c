@@ -2,6 +2,7 @@
  *
  * Source: k8s.io/apiserver authentication/request, endpoints/filters/impersonation. */
 #include "gate/internal.h"
+#include "http/url.h"
 
 static const struct user *of_certificate(struct arena *mem, const struct tls_cert *cert)
 {
@@ -48,6 +49,23 @@ static bool may_impersonate(struct gate *g, struct arena *mem, const struct user
     return false;
 }
 
+/* Extras of one key come in several headers; the key is percent-encoded, as header names can't hold everything. */
+static void add_extra(struct arena *mem, struct user *as, int header_count, struct str key, struct str value)
+{
+    struct user_extra *e = NULL;
+    if (!as->extra)
+        as->extra = arena_array(mem, struct user_extra, header_count);
+    for (int i = 0; i < as->extra_count && !e; i++)
+        if (str_eq(as->extra[i].key, key))
+            e = &as->extra[i];
+    if (!e) {
+        e = &as->extra[as->extra_count++];
+        e->key = key;
+        e->values = arena_array(mem, struct str, header_count);
+    }
+    e->values[e->count++] = value;
+}
+
 static const struct user *impersonate(struct gate *g, struct exchange *x, const struct user *u, struct err *err)
 {
     struct str name = exchange_header(x, "impersonate-user"), prefix = STR("system:serviceaccount:"), ns, sa;
@@ -76,9 +94,11 @@ static const struct user *impersonate(struct gate *g, struct exchange *x, const 
                 return NULL;
             as->uid = value;
         } else if (str_starts(key, extra)) {
-            if (!may_impersonate(g, x->mem, u, "authentication.k8s.io", "userextras", STR_NULL, value,
-                                 str_from(key, extra.len), err))
+            struct str name_of = str_from(key, extra.len);
+            url_decode_path(x->mem, name_of, &name_of); /* what does not decode stays as it is, as in Kubernetes */
+            if (!may_impersonate(g, x->mem, u, "authentication.k8s.io", "userextras", STR_NULL, value, name_of, err))
                 return NULL;
+            add_extra(x->mem, as, x->header_count, name_of, value);
         }
     }
     if (!as->group_count && is_account) {
