@@ -72,8 +72,8 @@ static void conn_send(struct conn *c, const char *request, int len)
         c->left = -2;
 }
 
-/* Returns true when the answer is complete; *ret_ok: 2xx. */
-static bool take(struct conn *c, const char *p, long n, bool *ret_ok)
+/* Returns true when the answer is complete. */
+static bool take(struct conn *c, const char *p, long n)
 {
     if (c->left < 0) {
         long room = (long)sizeof c->head - 1 - c->head_len, part = n < room ? n : room;
@@ -88,7 +88,6 @@ static bool take(struct conn *c, const char *p, long n, bool *ret_ok)
     } else {
         c->left -= n;
     }
-    *ret_ok = c->head[9] == '2';
     return c->left <= 0;
 }
 
@@ -100,13 +99,35 @@ static int by_value(const void *a, const void *b)
 
 struct run {
     const struct http_load *load;
-    char request[8192];
-    int request_len;
+    struct conn *conns;
+    char request[16384];
+    int request_len, open;
     uint32_t *samples;
-    long count, failures;
-    bool stop;
+    long count;
+    struct http_load_result *ret;
 };
 
+/* False: this connection has nothing more to ask. */
+static bool ask(struct run *r, struct conn *c)
+{
+    if (r->load->make)
+        r->request_len = r->load->make(r->load->ctx, (int)(c - r->conns), r->request, sizeof r->request);
+    if (r->request_len)
+        conn_send(c, r->request, r->request_len);
+    return r->request_len > 0;
+}
+
+static void judge(struct run *r, const struct conn *c)
+{
+    if (strncmp(c->head + 9, "409", 3) == 0) {
+        r->ret->conflicts++;
+    } else if (c->head[9] != '2') {
+        if (!r->ret->failures++)
+            snprintf(r->ret->first_failure, sizeof r->ret->first_failure, "%s", c->head);
+    }
+}
+
+/* False: the connection is of no more use. */
 static bool readable(struct run *r, struct conn *c)
 {
     static char buf[LOAD_READ_BYTES];
@@ -114,13 +135,13 @@ static bool readable(struct run *r, struct conn *c)
         long n = c->ssl ? SSL_read(c->ssl, buf, sizeof buf) : read(c->fd, buf, sizeof buf);
         if (n <= 0)
             return c->ssl ? SSL_get_error(c->ssl, (int)n) == SSL_ERROR_WANT_READ : n < 0 && errno == EAGAIN;
-        bool ok = false;
-        if (take(c, buf, n, &ok)) {
+        if (take(c, buf, n)) {
             if (r->count < LOAD_SAMPLES_MAX)
                 r->samples[r->count] = (uint32_t)((now_ns() - c->sent_ns) / 1000);
             r->count++;
-            r->failures += !ok;
-            conn_send(c, r->request, r->request_len);
+            judge(r, c);
+            if (!ask(r, c))
+                r->open--;
             return true;
         }
         if (!c->ssl || !SSL_has_pending(c->ssl))
@@ -138,53 +159,70 @@ static SSL_CTX *tls(const struct http_load *l)
     return ctx;
 }
 
-int http_load_run(const struct http_load *load, struct http_load_result *ret)
+static void open_all(struct run *r, int ep)
 {
-    struct run r = {.load = load, .samples = malloc(LOAD_SAMPLES_MAX * sizeof(uint32_t))};
-    struct conn *conns = calloc((size_t)load->connections, sizeof *conns);
+    const struct http_load *load = r->load;
     SSL_CTX *ctx = load->tls ? tls(load) : NULL;
-    int ep = epoll_create1(EPOLL_CLOEXEC);
-    bench_pin(load->cpu);
-    r.request_len =
-        snprintf(r.request, sizeof r.request, "GET %s HTTP/1.1\r\nHost: %s:%d\r\nAccept: application/json\r\n%s\r\n",
-                 load->path, load->host, load->port, load->header ? load->header : "");
-    int open = 0;
     for (int i = 0; i < load->connections; i++) {
-        if (!conn_open(&conns[i], load, ctx))
+        struct conn *c = &r->conns[i];
+        struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
+        if (!conn_open(c, load, ctx)) {
+            r->ret->failures++;
             continue;
-        struct epoll_event e = {.events = EPOLLIN, .data.ptr = &conns[i]};
-        epoll_ctl(ep, EPOLL_CTL_ADD, conns[i].fd, &e);
-        open++;
-        conn_send(&conns[i], r.request, r.request_len);
+        }
+        epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &e);
+        r->open++;
     }
-    int64_t begin = now_ns(), end = begin + (int64_t)(load->seconds * 1e9), now = begin;
-    while (open && now < end) {
+    SSL_CTX_free(ctx);
+}
+
+static int64_t run(struct run *r, int ep)
+{
+    int64_t begin = now_ns(), end = begin + (int64_t)(r->load->seconds * 1e9), now = begin;
+    long max = r->load->requests_max;
+    for (int i = 0; i < r->load->connections; i++)
+        if (r->conns[i].fd >= 0 && !ask(r, &r->conns[i]))
+            r->open--;
+    while (r->open > 0 && now < end && (!max || r->count < max)) {
         struct epoll_event events[256];
         int n = epoll_wait(ep, events, 256, 1000);
         for (int i = 0; i < n; i++) {
             struct conn *c = events[i].data.ptr;
-            if (readable(&r, c))
+            if (readable(r, c))
                 continue;
             epoll_ctl(ep, EPOLL_CTL_DEL, c->fd, NULL);
-            r.failures++;
-            open--;
+            r->ret->failures++;
+            r->open--;
         }
         now = now_ns();
     }
+    return now - begin;
+}
+
+int http_load_run(const struct http_load *load, struct http_load_result *ret)
+{
+    struct run r = {.load = load, .samples = malloc(LOAD_SAMPLES_MAX * sizeof(uint32_t)), .ret = ret};
+    int ep = epoll_create1(EPOLL_CLOEXEC);
+    *ret = (struct http_load_result){0};
+    r.conns = calloc((size_t)load->connections, sizeof *r.conns);
+    bench_pin(load->cpu);
+    r.request_len =
+        snprintf(r.request, sizeof r.request, "GET %s HTTP/1.1\r\nHost: %s:%d\r\nAccept: application/json\r\n%s\r\n",
+                 load->path ? load->path : "/", load->host, load->port, load->header ? load->header : "");
+    open_all(&r, ep);
+    int64_t took = run(&r, ep);
     long kept = r.count < LOAD_SAMPLES_MAX ? r.count : LOAD_SAMPLES_MAX;
     qsort(r.samples, (size_t)kept, sizeof *r.samples, by_value);
-    *ret = (struct http_load_result){.per_second = (double)r.count * 1e9 / (double)(now - begin),
-                                     .p50_us = kept ? r.samples[kept / 2] : 0,
-                                     .p99_us = kept ? r.samples[kept * 99 / 100] : 0,
-                                     .requests = r.count,
-                                     .failures = r.failures};
+    ret->per_second = (double)r.count * 1e9 / (double)took;
+    ret->p50_us = kept ? r.samples[kept / 2] : 0;
+    ret->p99_us = kept ? r.samples[kept * 99 / 100] : 0;
+    ret->requests = r.count;
     for (int i = 0; i < load->connections; i++) {
-        SSL_free(conns[i].ssl);
-        close(conns[i].fd);
+        SSL_free(r.conns[i].ssl);
+        close(r.conns[i].fd);
     }
-    SSL_CTX_free(ctx);
     close(ep);
-    free(conns);
+    free(r.conns);
     free(r.samples);
     return r.count ? 0 : -1;
 }

@@ -20,7 +20,7 @@ bool condition_del(struct doc *status, const char *type);
 /* A count as Go's omitempty keeps it: 0 removes the member. */
 void status_count(struct arena *mem, struct doc *status, const char *name, int64_t n);
 
-int64_t time_ms(struct str text);                         /* 0: none or no time; micro times too */
+int64_t time_ms(struct str text); /* 0: none or no time; micro times too */
 
 /* An int-or-string: a number, or a percentage of total. */
 int64_t value_or_percent(const struct doc *v, int64_t total, bool round_up, int64_t absent);

@@ -1,7 +1,8 @@
 /* doc/patch.h - patches that need no schema: JSON Patch (RFC 6902) and JSON Merge Patch (RFC 7386).
  *
- * Both change `target` in place and return the new root (a patch may replace it). May use base/. Limits: a JSON patch has at most
- * JSON_PATCH_OPS_MAX operations and may not make the document larger than JSON_PATCH_COPY_MAX bytes by copying. */
+ * Both change `target` in place and return the new root (a patch may replace it). May use base/. Limits: a JSON patch
+ * has at most JSON_PATCH_OPS_MAX operations and may not make the document larger than JSON_PATCH_COPY_MAX bytes by
+ * copying. */
 #ifndef SAMPAN_DOC_PATCH_H
 #define SAMPAN_DOC_PATCH_H
 

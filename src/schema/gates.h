@@ -15,7 +15,8 @@ struct feature_gate {
 };
 bool gate_on(const struct feature_gate *g); /* NULL is open */
 const struct feature_gate *gate_find(struct str name);
-/* "A=true,B=false,AllAlpha=true"; -1 with BAD_REQUEST and Kubernetes' text on an unknown gate, a bad value or a locked one. */
+/* "A=true,B=false,AllAlpha=true"; -1 with BAD_REQUEST and Kubernetes' text on an unknown gate, a bad value or a locked
+ * one. */
 int gates_set(struct str list, struct err *err);
 
 #endif

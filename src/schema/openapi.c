@@ -147,7 +147,7 @@ static void put_operation(struct openapi_gen *g, const struct operation *op, con
                 op->verb == VERB_PATCH ? patches : mimes, mimes);
     sb_addf(g->out,
             ",\"tags\":[\"" STR_FMT "_%s\"],\"x-kubernetes-action\":\"%s\",\"x-kubernetes-group-version-kind\":{"
-                                    "\"group\":\"%s\",\"kind\":\"%s\",\"version\":\"%s\"}}",
+            "\"group\":\"%s\",\"kind\":\"%s\",\"version\":\"%s\"}}",
             STR_ARG(group), r->version, op->action, at->sub && at->sub->group ? at->sub->group : r->group,
             at->sub && at->sub->kind ? at->sub->kind : r->kind,
             at->sub && at->sub->version ? at->sub->version : r->version);

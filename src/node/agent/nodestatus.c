@@ -115,7 +115,8 @@ static void put_conditions(struct node *n, struct arena *mem, struct doc *s)
     const char *why = n->network && n->network->ready ? n->network->ready(n->network_ctx) : NULL;
     if (n->status && (n->status->ready != !why || !n->status->ready_since_ms))
         n->status->ready = !why, n->status->ready_since_ms = now_ms;
-    struct str now = unix_time_text(mem, now_ms), started = n->status ? unix_time_text(mem, n->status->started_ms) : now;
+    struct str now = unix_time_text(mem, now_ms),
+               started = n->status ? unix_time_text(mem, n->status->started_ms) : now;
     bool full = disk_full(n);
     put_condition(mem, list, "MemoryPressure", false, "KubeletHasSufficientMemory",
                   "kubelet has sufficient memory available", now, started);

@@ -4,8 +4,9 @@
  * every local address). The table maps it to the group that picks one of its endpoints; endpoints are elements of one
  * map for all frontends, keyed by frontend and index, so one endpoint more or less is a handful of elements whatever
  * the size of the table. Groups are shared by all frontends with the same number of endpoints and the same manner.
- * Session affinity remembers a client's index: endpoints that stay keep theirs, but when one goes, the last one takes its
- * place, and the clients of these two choose anew or follow. Addresses and ports are in host order. May use base/. */
+ * Session affinity remembers a client's index: endpoints that stay keep theirs, but when one goes, the last one takes
+ * its place, and the clients of these two choose anew or follow. Addresses and ports are in host order. May use base/.
+ */
 #ifndef SAMPAN_NODE_NET_PLAN_H
 #define SAMPAN_NODE_NET_PLAN_H
 

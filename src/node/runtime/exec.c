@@ -267,7 +267,8 @@ struct exec *exec_start(struct container *c, const struct exec_opts *o, int ret_
                        .text = SB(mem),
                        .done = o->done,
                        .ctx = o->ctx,
-                       .process = str_fmtz(mem, "/nonexistent"), .pid_file = str_fmtz(mem, "/nonexistent")};
+                       .process = str_fmtz(mem, "/nonexistent"),
+                       .pid_file = str_fmtz(mem, "/nonexistent")};
     memcpy(e->id, c->id, sizeof(e->id));
     loop_timer_init(e->loop, &e->timer, on_timeout);
     int r = c->pid > 0 ? launch(e, c, o, fds) : -ESRCH;
