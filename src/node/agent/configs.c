@@ -110,9 +110,8 @@ struct configs *configs_free(struct configs *c)
     list_each_safe(at, &c->all) config_drop(container_of(at, struct config, link));
     if (c->node->api)
         api_watch_stop(&c->services_watch);
-    struct str key = STR_NULL;
-    for (struct service *s; (s = tree_seek(&c->services, key, false, &key));)
-        service_del(c, key);
+    for (struct service *s; (s = tree_seek(&c->services, STR_NULL, /* after= */ false, NULL));)
+        service_del(c, s->key);
     tree_done(&c->services);
     free(c);
     return NULL;
