@@ -224,8 +224,6 @@ struct doc *spec_build(struct arena *mem, const struct spec_in *in)
     doc_put_str(mem, fs, "path", in->rootfs);
     doc_put_bool(mem, fs, "readonly",
                  doc_bool(doc_get(in->container, "securityContext"), "readOnlyRootFilesystem", false));
-    if (in->hostname.len && in->utsns.len == 0)
-        doc_put_str(mem, root, "hostname", in->hostname);
     put_mounts(mem, root, in, privileged);
     struct doc *l = doc_sub(mem, root, "linux");
     struct doc *ns = doc_sub_array(mem, l, "namespaces");
