@@ -55,8 +55,7 @@ struct container *container_new(struct pod *p, enum container_kind kind, struct 
     c->pod = p, c->kind = kind, c->name = str_dup(p->keep, name), c->index = index;
     loop_timer_init(p->node->loop, &c->backoff, on_backoff), loop_timer_init(p->node->loop, &c->kill_timer, on_kill);
     snprintf(c->waiting_reason, sizeof(c->waiting_reason), "%s",
-             kind == KIND_REGULAR && doc_len(doc_get(p->spec, "initContainers")) ? "PodInitializing"
-                                                                                 : "ContainerCreating");
+             doc_len(doc_get(p->spec, "initContainers")) ? "PodInitializing" : "ContainerCreating");
     return c;
 }
 
