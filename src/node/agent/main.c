@@ -30,17 +30,20 @@ static const char *program(struct arena *mem, const char *name)
     return NULL;
 }
 
+/* Where the small init lies, seen from the executable: installed together, in a build directory, installed by meson. */
 static const char *find_init(struct node *n)
 {
+    static const char *const places[] = {"sampan-pod-init", "../node/sampan-pod-init",
+                                         "../libexec/sampan/sampan-pod-init"};
     if (n->opts.init_path)
         return n->opts.init_path;
     char *self = arena_zalloc(n->keep, PATH_MAX);
-    if (readlink("/proc/self/exe", self, PATH_MAX - 1) > 0) {
-        ptrdiff_t slash = str_rfind(str_of(self), '/');
-        char *path = str_fmtz(n->keep, "%.*s/sampan-pod-init", (int)slash, self);
-        if (access(path, X_OK) == 0)
-            return path;
-    }
+    if (readlink("/proc/self/exe", self, PATH_MAX - 1) > 0)
+        for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+            char *path = str_fmtz(n->keep, "%.*s/%s", (int)str_rfind(str_of(self), '/'), self, places[i]);
+            if (access(path, X_OK) == 0)
+                return path;
+        }
     return "/usr/lib/sampan/pod-init";
 }
 

@@ -66,6 +66,8 @@ static int put(const char *path, const char *text)
 
 static int start_init(const struct plan *p)
 {
+    if (access(p->init, X_OK) < 0)
+        return -1; /* else it is told when a container joins, as "cannot fork: Cannot allocate memory" */
     pid_t pid = fork();
     if (pid == 0) {
         setsid();
@@ -154,8 +156,8 @@ static int read_pid(const char *path)
 
 static void sandbox_done(void *ctx, int pid, int status)
 {
-    static const char *const steps[] = {"",        "unshare",       "hostname", "network namespace",
-                                        "sysctls", "shared memory", "init"};
+    static const char *const steps[] = {
+        "", "unshare", "hostname", "network namespace", "sysctls", "shared memory", "sampan-pod-init can't start"};
     struct sandbox_op *op = ctx;
     struct pod *p = pod_find(op->node, op->uid);
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
