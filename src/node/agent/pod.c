@@ -164,7 +164,7 @@ void pod_free(struct pod *p)
     list_remove(&p->link);
     loop_task_cancel(&p->task);
     loop_timer_stop(&p->retry), loop_timer_stop(&p->deadline);
-    report_stop(p);
+    report_stop(p), volumes_stop(p);
     configs_release(p->node->configs, p);
     for (int i = 0; i < p->container_count; i++)
         container_free(p->containers[i]);

@@ -112,14 +112,19 @@ int volumes_step(struct pod *p, struct arena *mem, struct str *ret_why)
     return all;
 }
 
-void volumes_remove(struct pod *p)
+void volumes_stop(struct pod *p)
 {
-    cleanup_arena struct arena *mem = arena_new();
-    char *root = str_fmtz(mem, "%s/pods/" STR_FMT, p->node->kubelet_dir, STR_ARG(p->uid));
     for (int i = 0; i < p->volume_count; i++) {
         loop_timer_stop(&p->volumes[i].renew);
         volume_tokens_free(&p->volumes[i]);
     }
+}
+
+void volumes_remove(struct pod *p)
+{
+    cleanup_arena struct arena *mem = arena_new();
+    char *root = str_fmtz(mem, "%s/pods/" STR_FMT, p->node->kubelet_dir, STR_ARG(p->uid));
+    volumes_stop(p);
     /* what this agent or a former one mounted below, without asking which: longest paths first */
     struct str text, line;
     if (files_read(AT_FDCWD, "/proc/self/mounts", 8 << 20, mem, &text) == 0) {
