@@ -1,6 +1,6 @@
 /* tests/fuzz/fuzz_http.h - bytes fed to a stream in pieces, the loop run until it is quiet. */
-#ifndef SAMPAN_FUZZ_HTTP_H
-#define SAMPAN_FUZZ_HTTP_H
+#ifndef SAMPAN_TESTS_FUZZ_FUZZ_HTTP_H
+#define SAMPAN_TESTS_FUZZ_FUZZ_HTTP_H
 
 #include <sys/socket.h>
 #include <unistd.h>

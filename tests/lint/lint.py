@@ -11,6 +11,7 @@ import re
 import sys
 
 LINE_MAX = 120
+SCRIPT_LINE_MAX = 160  # Python of tests and build
 SOURCES = ('.c', '.h')
 DIRS = ('src', 'tests', 'bench')
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
@@ -97,8 +98,8 @@ class Lint:
 
     def check_lines(self, name, text):
         for number, line in enumerate(text.split('\n'), 1):
-            if len(line) > LINE_MAX:
-                self.say(name, number, f'{len(line)} characters; at most {LINE_MAX}')
+            if len(line) > (SCRIPT_LINE_MAX if name.endswith('.py') else LINE_MAX):
+                self.say(name, number, f'{len(line)} characters; too long')
             if line != line.rstrip():
                 self.say(name, number, 'white space at the end of the line')
 
@@ -128,7 +129,7 @@ class Lint:
             line = text.count('\n', 0, match.start(2)) + 1
             if kind != '"':
                 continue
-            if '/' not in target:
+            if '/' not in target and name.startswith('src/'):
                 self.say(name, line, f'"{target}" is not named from src/ on')
                 continue
             if layer:

@@ -1,3 +1,4 @@
+/* node/agent/container.c - one container of a pod, step by step: image, creation, start, probes, end, again. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

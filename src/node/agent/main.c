@@ -1,3 +1,4 @@
+/* node/agent/main.c - the agent from start to stop: options, directories, helpers, then the loop. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

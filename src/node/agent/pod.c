@@ -1,3 +1,4 @@
+/* node/agent/pod.c - the state machine of a pod: from its first sight to the last trace of it. */
 #include "node/agent/pods.h"
 
 #include <stdlib.h>

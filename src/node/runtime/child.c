@@ -1,3 +1,4 @@
+/* node/runtime/child.c - programs started and waited for without blocking the loop: pidfds, bounded output. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/syscall.h>

@@ -1,3 +1,4 @@
+/* node/runtime/start.c - a container created under conmon by crun, and started. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+/* node/stream/websocket_stream.c - a struct stream over WebSocket messages, for SPDY tunnelled in it (KEP-4006). */
 #include <stdlib.h>
 
 #include "http/websocket.h"

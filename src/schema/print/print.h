@@ -4,8 +4,8 @@
  * too (the client leaves out what it does not want). Cells borrow the object's strings. A row knows the parts of the
  * object that most kinds read; absent parts are NULL. May use schema/'s other headers, doc/, base/.
  * Source: kubernetes pkg/printers/internalversion/printers.go. */
-#ifndef SAMPAN_SCHEMA_PRINT_H
-#define SAMPAN_SCHEMA_PRINT_H
+#ifndef SAMPAN_SCHEMA_PRINT_PRINT_H
+#define SAMPAN_SCHEMA_PRINT_PRINT_H
 
 #include "schema/schema.h"
 

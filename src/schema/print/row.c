@@ -1,3 +1,4 @@
+/* schema/print/row.c - building one row of cells: what all print_x functions use. */
 #include <stdarg.h>
 
 #include "schema/labels.h"
