@@ -1,7 +1,7 @@
 /* tests/sim/sim.h - a whole control plane in virtual time: memory store, cache, writer, controllers, and nodes that are
  * played. The same seed gives the same run, byte for byte. */
-#ifndef SAMPAN_SIM_H
-#define SAMPAN_SIM_H
+#ifndef SAMPAN_TESTS_SIM_SIM_H
+#define SAMPAN_TESTS_SIM_SIM_H
 
 #include <assert.h>
 #include <setjmp.h>

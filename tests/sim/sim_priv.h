@@ -1,6 +1,6 @@
 /* tests/sim/sim_priv.h - between the files of the simulator. */
-#ifndef SAMPAN_SIM_PRIV_H
-#define SAMPAN_SIM_PRIV_H
+#ifndef SAMPAN_TESTS_SIM_SIM_PRIV_H
+#define SAMPAN_TESTS_SIM_SIM_PRIV_H
 
 #include "sim.h"
 
