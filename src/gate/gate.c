@@ -123,6 +123,8 @@ struct gate *gate_free(struct gate *g)
         return NULL;
     if (g->renew.loop)
         loop_timer_stop(&g->renew);
+    if (g->o.writer)
+        writer_set_guard(g->o.writer, NULL, NULL);
     bootstrap_free(g->bootstrap);
     rbac_free(g->rbac);
     tls_context_free(g->tls);
