@@ -123,7 +123,7 @@ static void judge(struct run *r, const struct conn *c)
         r->ret->conflicts++;
     } else if (c->head[9] != '2') {
         if (!r->ret->failures++)
-            snprintf(r->ret->first_failure, sizeof r->ret->first_failure, "%s", c->head);
+            snprintf(r->ret->first_failure, sizeof r->ret->first_failure, "%.500s", c->head);
     }
 }
 
@@ -168,6 +168,8 @@ static void open_all(struct run *r, int ep)
         struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
         if (!conn_open(c, load, ctx)) {
             r->ret->failures++;
+            close(c->fd);
+            c->fd = -1;
             continue;
         }
         epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &e);
