@@ -44,8 +44,15 @@ enum { IPC_BODY_MAX = 64 << 10, IPC_FDS_MAX = 4, IPC_QUEUE_MAX = 1024, IPC_LIST_
       "u64 running, str file name; [the newest log file, its directory, conmon's pidfd while it runs]")                \
     X(FORWARD, "N", "str ns, str pod, str uid, u64 port", "[socket connected inside the pod's network]")               \
     X(PODS, "N", "", "[fd of a memory file: the PodList as JSON]")                                                     \
-    /* kept for the net engineer: DNS records and the like, as JSON in a memory file */                                \
-    X(DNS_ZONE, "A", "u64 revision; [fd of a memory file]", "")                                                        \
+    /* cluster DNS, see net/dns_zone.h. kind: 0 gone, 1 has a cluster IP or external name, 2 headless. Addresses are     \
+     * numbers in host order */                                                                                        \
+    X(DNS_LISTEN, "A", "strv upstream addresses; [bound UDP socket, listening TCP socket]", "")                        \
+    X(DNS_RESET, "A", "str zone, u64 service network, u64 prefix, u64 pod network, u64 prefix", "")                    \
+    X(DNS_SERVICE, "A",                                                                                                \
+      "str ns, str name, u64 kind, u64 address, str external name, u64 n, n times: (str port name, u64 port, u64 "     \
+      "protocol), u64 n, n times: (u64 address, str hostname)",                                                        \
+      "")                                                                                                              \
+    X(DNS_SYNCED, "A", "", "")                                                                                         \
     X(TLS, "A", "str purpose (kubelet, tunnel), str server address; [fd of a memory file: cert, key and CA, PEM]", "")
 
 enum ipc_type {

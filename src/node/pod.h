@@ -13,6 +13,7 @@
 #include "http/stream.h"
 
 struct node; /* node/node.h: the agent */
+struct ipc;
 struct pod;
 struct image;
 
@@ -195,6 +196,8 @@ struct pod_network_ops {
     void (*teardown)(void *ctx, struct pod *p);
     /* The name server for pods with dnsPolicy ClusterFirst; NULL: none yet (the node's resolv.conf is used). */
     const char *(*dns_ip)(void *ctx);
+    /* The net helper has been started, or started again, or has ended (NULL). May be NULL. */
+    void (*helper)(void *ctx, struct ipc *net);
     const char *(*ready)(void *ctx); /* NULL: ready; else why not, for the node's Ready condition */
 };
 void pod_network_done(struct pod *p, int error, const char *message);

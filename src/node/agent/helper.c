@@ -29,12 +29,19 @@ static void on_message(void *ctx, struct ipc *c, struct ipc_msg *m)
         ipc_reply(c, m->id, -ENOSYS, STR("not supported"), NULL, NULL, 0);
 }
 
+static void tell_network(struct node *n)
+{
+    if (n->network && n->network_ctx && n->network->helper)
+        n->network->helper(n->network_ctx, n->net);
+}
+
 static void on_closed(void *ctx, struct ipc *c, int error)
 {
     struct helper *h = ctx;
     log_warn("agent", "the net helper ended", "error=%d", error);
     ipc_free(c);
     h->node->net = NULL;
+    tell_network(h->node);
     streams_gone(h->node);
     if (!h->node->stopping)
         loop_timer_start(&h->timer, HELPER_RETRY_MS);
@@ -69,6 +76,7 @@ static void start(struct helper *h)
     n->net_pid = pid;
     child_reap(n->loop, pid);
     n->net = ipc_new(n->loop, pair[0], &handler, h);
+    tell_network(n);
     streams_started(n);
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "node/net/dns.h"
 #include "node/net/net.h"
 #include "node/stream/streams.h"
 
@@ -27,6 +28,13 @@ static void on_message(void *ctx, struct ipc *c, struct ipc_msg *m)
         break;
     case IPC_PROBE_GRPC:
         net_probe_grpc(n, m);
+        break;
+    case IPC_DNS_LISTEN:
+    case IPC_DNS_RESET:
+    case IPC_DNS_SERVICE:
+    case IPC_DNS_SYNCED:
+        if (!dns_message(&n->dns, n->loop, m))
+            log_warn("dns", "a message could not be used", "type=%s", ipc_word(m->type));
         break;
     default:
         if (!streams_message(n->streams, m) && m->id)

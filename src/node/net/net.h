@@ -11,6 +11,7 @@ struct net { /* the helper's own state */
     struct loop *loop;
     struct ipc *agent;
     struct streams *streams; /* stream/streams.h */
+    struct dns *dns;         /* dns.h; NULL until the agent says DNS_LISTEN */
 };
 
 /* The process: never returns. fd: the channel. uid: whom to become. streams: loop and agent are filled here. */

@@ -18,6 +18,7 @@ struct net_config {
 };
 int net_config_read(const struct agent_opts *o, struct net_config *ret); /* 0 or -EINVAL */
 
+struct dns_feed;
 struct network {
     struct node *node;
     struct net_config config;
@@ -25,6 +26,7 @@ struct network {
     struct ipam *ipam;
     struct nft *nft;
     struct proxy *proxy;
+    struct dns_feed *dns;
     char dns_text[16];
 };
 

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "node/files.h"
+#include "node/net/dns_feed.h"
 #include "node/net/ipam.h"
 #include "node/net/link.h"
 #include "node/net/net_priv.h"
@@ -73,18 +74,37 @@ static int node_setup(struct network *w)
 static void done(struct network *w)
 {
     proxy_free(w->proxy), nft_close(w->nft);
+    if (w->dns)
+        dns_feed_stop(w->dns), free(w->dns);
     link_close(w->link), ipam_close(w->ipam);
     free(w);
 }
 
+static void on_service(void *ctx, struct service *s)
+{
+    dns_feed_changed(((struct network *)ctx)->dns, s);
+}
+
+static void on_synced(void *ctx)
+{
+    dns_feed_synced(((struct network *)ctx)->dns);
+}
+
 static void start_proxy(struct network *w)
 {
-    const struct proxy_opts o = {.loop = w->node->loop,
-                                 .api = w->node->api,
-                                 .nft = w->nft,
-                                 .services = {.node_name = str_of(w->node->name), .own_dns = w->config.dns}};
-    if (o.loop)
-        w->proxy = proxy_new(&o);
+    const struct proxy_opts o = {
+        .loop = w->node->loop,
+        .api = w->node->api,
+        .nft = w->nft,
+        .services = {.node_name = str_of(w->node->name), .own_dns = w->config.dns, .changed = on_service, .ctx = w},
+        .synced = on_synced};
+    w->dns = calloc(1, sizeof(*w->dns));
+    if (!w->dns || !o.loop)
+        return;
+    dns_feed_start(w->dns, o.loop, &w->config, w->node->opts.cluster_domain);
+    w->proxy = proxy_new(&o);
+    w->dns->services = proxy_services(w->proxy);
+    dns_feed_helper(w->dns, w->node->net);
 }
 
 static int start(struct node *n, void **ret_ctx)
@@ -221,6 +241,13 @@ static void teardown(void *ctx, struct pod *p)
     ipam_release(w->ipam, p->uid);
 }
 
+static void helper(void *ctx, struct ipc *net)
+{
+    struct network *w = ctx;
+    if (w->dns && w->dns->loop)
+        dns_feed_helper(w->dns, net);
+}
+
 static const char *dns_ip(void *ctx)
 {
     return ((struct network *)ctx)->dns_text;
@@ -238,6 +265,7 @@ const struct pod_network_ops network_routed = {
     .setup = setup,
     .adopt = adopt,
     .teardown = teardown,
+    .helper = helper,
     .dns_ip = dns_ip,
     .ready = ready,
 };

@@ -311,7 +311,7 @@ void services_list_end(struct services *s, bool slices)
     }
 }
 
-void services_each(struct services *s, void (*each)(void *ctx, const struct service *v), void *ctx)
+void services_each(struct services *s, void (*each)(void *ctx, struct service *v), void *ctx)
 {
     list_each(at, &s->all) each(ctx, container_of(at, struct service, link));
 }

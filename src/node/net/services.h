@@ -50,6 +50,7 @@ struct service {
     bool known;            /* the Service itself is there, not just slices that name it */
     bool seen, headless, internal_local, external_local;
     char *external_name; /* type ExternalName */
+    bool fed;            /* dns_feed.c's: the helper knows it as it is */
     uint32_t sticky_s;
     uint32_t ip, externals[16]; /* ip 0: none */
     uint32_t external_count, port_count;
@@ -61,7 +62,7 @@ struct services_opts {
     struct str node_name;
     uint32_t own_dns; /* this address is served on the node itself: without endpoints it is left alone, not rejected */
     /* Something of the service changed, or it is gone (known false and no slices left). For DNS. May be NULL. */
-    void (*changed)(void *ctx, const struct service *s);
+    void (*changed)(void *ctx, struct service *s);
     void *ctx;
 };
 struct services *services_new(const struct services_opts *opts);
@@ -81,6 +82,6 @@ void services_found(struct services *s, const struct frontend *fronts, size_t n)
 /* The steps for all that changed since the last plan, sorted; the model then believes them done. all: both lists are
  * complete, so frontends that no service asks for are removed. */
 void services_plan(struct services *s, bool all, struct plan *ret);
-void services_each(struct services *s, void (*each)(void *ctx, const struct service *v), void *ctx);
+void services_each(struct services *s, void (*each)(void *ctx, struct service *v), void *ctx);
 
 #endif
