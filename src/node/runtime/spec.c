@@ -1,10 +1,13 @@
 #include "node/runtime/spec.h"
 
+#include <sys/prctl.h>
+
 enum { CPU_PERIOD_US = 100000, CPU_QUOTA_US_MIN = 1000, SHARES_MIN = 2, SHARES_MAX = 262144 };
 
 static const char *const caps_default[] = {
     "CHOWN",  "DAC_OVERRIDE", "FSETID",  "FOWNER",           "MKNOD",      "NET_RAW", "SETGID",
     "SETUID", "SETFCAP",      "SETPCAP", "NET_BIND_SERVICE", "SYS_CHROOT", "KILL",    "AUDIT_WRITE"};
+/* in the kernel's order: the index is the number */
 static const char *const caps_all[] = {"CHOWN",
                                        "DAC_OVERRIDE",
                                        "DAC_READ_SEARCH",
@@ -82,17 +85,20 @@ static void push(struct arena *mem, struct doc *array, struct str s)
     doc_push(array, doc_new_str(mem, s));
 }
 
-static bool listed(const struct doc *list, const char *cap)
+static bool listed_by_name(const struct doc *list, const char *cap)
 {
     doc_each(i, list)
     {
         struct str s = doc_string(i);
-        if (str_starts(s, STR("CAP_")))
-            s = str_from(s, 4);
-        if (str_ieq(s, STR("ALL")) || str_ieq(s, str_of(cap)))
+        if (str_ieq(str_starts(s, STR("CAP_")) ? str_from(s, 4) : s, str_of(cap)))
             return true;
     }
     return false;
+}
+
+static bool listed(const struct doc *list, const char *cap)
+{
+    return listed_by_name(list, "ALL") || listed_by_name(list, cap);
 }
 
 static bool in_default(const char *cap)
@@ -103,17 +109,20 @@ static bool in_default(const char *cap)
     return false;
 }
 
-/* add ALL, then drop by name; drop ALL, then add by name: both work as in containerd. */
+/* add ALL, then drop by name; drop ALL, then add by name: both work as in containerd. What is not asked for by its own
+ * name is given only where this machine has it: in a container of its own the agent may lack some, and crun would
+ * refuse to start. */
 static struct doc *caps(struct arena *mem, const struct spec_in *in)
 {
     const struct doc *c = doc_path(in->container, "securityContext", "capabilities", NULL);
     const struct doc *add = doc_get(c, "add"), *drop = doc_get(c, "drop");
-    bool privileged = spec_privileged(in->container), drop_all = listed(drop, "");
+    bool privileged = spec_privileged(in->container), drop_all = listed(drop, ""), add_all = listed(add, "");
     struct doc *out = doc_new_array(mem);
     for (size_t i = 0; i < COUNT(caps_all); i++) {
         const char *cap = caps_all[i];
-        bool on = privileged || (in_default(cap) && !listed(drop, cap));
-        if (!privileged && listed(add, cap) && (drop_all || !listed(drop, cap)))
+        bool on = privileged || (in_default(cap) && !listed(drop, cap)) || (add_all && !listed(drop, cap));
+        on = on && prctl(PR_CAPBSET_READ, i, 0, 0, 0) == 1;
+        if (!privileged && listed_by_name(add, cap) && (drop_all || !listed(drop, cap)))
             on = true;
         if (on)
             push(mem, out, str_fmt(mem, "CAP_%s", cap));
