@@ -326,10 +326,6 @@ int link_pod_add(struct link *l, const struct link_pod *p)
 
 bool link_pod_intact(const struct link_pod *p)
 {
-    int ifindex = link_index(p->name);
-    if (!ifindex)
-        return false;
-    /* The kernel's own answer to "how do I get there?", by a socket that sends nothing. */
     cleanup_fd int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     struct ifreq r = {0};
     memcpy(r.ifr_name, p->name, strlen(p->name));

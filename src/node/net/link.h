@@ -47,7 +47,7 @@ struct link_pod {
 };
 /* Make the pair and all that belongs to it. Anything half made of that name is replaced; on failure nothing stays. */
 int link_pod_add(struct link *l, const struct link_pod *p);
-/* The node's end is there and its route leads to it. */
+/* The node's end is there and up. */
 bool link_pod_intact(const struct link_pod *p);
 /* MTU of the link of the default route; 0: there is none. */
 int link_uplink_mtu(void);
