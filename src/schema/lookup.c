@@ -101,11 +101,17 @@ const struct type *schema_body(struct str api_version, struct str kind)
     return has_kind(t) || (t && str_is(kind, "WatchEvent")) ? t : NULL;
 }
 
+/* Asked for every object: the first byte rules out most rows before any length is measured. */
+static bool names(struct str want, const char *have)
+{
+    return want.len && have[0] == want.ptr[0] && strncmp(have, want.ptr, want.len) == 0 && !have[want.len];
+}
+
 const struct resource *schema_resource(struct str group, struct str version, struct str plural)
 {
     for (int i = 0; i < schema_resource_count; i++) {
         const struct resource *r = schema_resources[i];
-        if (str_is(plural, r->name) && str_is(group, r->group) && str_is(version, r->version))
+        if (names(plural, r->name) && str_is(group, r->group) && str_is(version, r->version))
             return r;
     }
     return NULL;
@@ -115,7 +121,7 @@ const struct resource *schema_kind(struct str group, struct str version, struct 
 {
     for (int i = 0; i < schema_resource_count; i++) {
         const struct resource *r = schema_resources[i];
-        if (str_is(kind, r->kind) && str_is(group, r->group) && str_is(version, r->version))
+        if (names(kind, r->kind) && str_is(group, r->group) && str_is(version, r->version))
             return r;
     }
     return NULL;
@@ -127,7 +133,7 @@ const struct resource *schema_stored(const char *group, const char *plural)
     const struct resource *last = NULL;
     for (int i = 0; i < schema_resource_count; i++) {
         const struct resource *r = schema_resources[i];
-        if (str_is(str_of(plural), r->name) && str_is(str_of(group), r->group))
+        if (r->name[0] == plural[0] && !strcmp(r->name, plural) && !strcmp(r->group, group))
             last = r;
     }
     return last && last->stored_as ? last->stored_as : last;
