@@ -80,7 +80,6 @@ struct service_ips *service_ips_new(struct writer *w, struct str cidr, int node_
     for (int i = 0; i < PROTOCOLS; i++)
         if (!(s->ports[i] = calloc((size_t)(s->port_max - s->port_min + 1), sizeof(struct port_state))))
             abort();
-    cleanup_arena struct arena *mem = arena_new();
     struct cache_iter it = cache_list(w->cache, STR("services/"), STR_NULL);
     for (const struct obj *o; (o = cache_next(&it));)
         count_ports(s, o, 1);
