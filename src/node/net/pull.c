@@ -245,8 +245,10 @@ static void layer_work(struct loop_work *w)
     if (j->why.len == 0 && f.status != 200)
         j->why = f.status ? str_fmt(j->mem, "layer: unexpected status %ld from the registry", f.status)
                           : str_fmt(j->mem, "layer: " STR_FMT, STR_ARG(f.why));
-    if (j->why.len == 0 && !str_eq(str_hex(j->mem, str_mem((char *)md, n)), str_from(l->digest, 7)))
-        j->why = STR("a layer's content does not have the digest that its manifest says");
+    struct str sum = str_hex(j->mem, str_mem((char *)md, n));
+    if (j->why.len == 0 && !str_eq(sum, str_from(l->digest, 7)))
+        j->why = str_fmt(j->mem, "the content of layer " STR_FMT " has another digest: sha256:" STR_FMT,
+                         STR_ARG(l->digest), STR_ARG(sum));
 }
 
 static void more_layers(struct pull *p);
