@@ -41,6 +41,7 @@ struct command {
     bool started, exited, ended, tty, full; /* full: the client is slow, output is paused */
     bool input_ended;
     int code, streams; /* streams: not yet closed */
+    int columns, rows; /* of the client's terminal; columns -1: not told */
     int64_t active_ms;
     struct loop_timer quiet, idle;
 };
@@ -297,19 +298,25 @@ static void on_input_end(void *ctx)
     c->input_ended = true;
 }
 
-static void on_resize(void *ctx, int columns, int rows)
+static void send_resize(struct command *c)
 {
-    struct command *c = ctx;
     cleanup_arena struct arena *mem = arena_new();
     struct ipc_body b = IPC_BODY(mem);
-    if (!c->session.owner || (!c->is_attach && !c->session.exec_id))
+    if (!c->session.owner || !c->started || c->columns < 0)
         return;
     if (c->is_attach)
         target_put(&b, &c->target, true);
     else
         ipc_put_u64(&b, c->session.exec_id);
-    ipc_put_u64(&b, (uint64_t)columns), ipc_put_u64(&b, (uint64_t)rows);
+    ipc_put_u64(&b, (uint64_t)c->columns), ipc_put_u64(&b, (uint64_t)c->rows);
     ipc_send(c->session.owner->o.agent, c->is_attach ? IPC_ATTACH_RESIZE : IPC_EXEC_RESIZE, &b, NULL, 0);
+}
+
+static void on_resize(void *ctx, int columns, int rows)
+{
+    struct command *c = ctx;
+    c->columns = columns, c->rows = rows;
+    send_resize(c); /* or when it has started */
 }
 
 static void on_drain(void *ctx)
@@ -392,6 +399,7 @@ static void answered(void *ctx, struct ipc_msg *m)
         finish(c, -EIO, STR("no connection to the container"));
         return;
     }
+    send_resize(c);
     if (c->input_ended)
         end_input(c);
     if (c->remote)
@@ -432,7 +440,8 @@ static struct command *command_new(struct streams *s, struct exchange *x, const 
 {
     struct arena *mem = arena_new();
     struct command *c = arena_new_of(mem, struct command);
-    *c = (struct command){.mem = mem, .loop = s->o.loop, .text = SB(mem), .active_ms = loop_now_ms(s->o.loop)};
+    *c = (struct command){
+        .mem = mem, .loop = s->o.loop, .text = SB(mem), .columns = -1, .active_ms = loop_now_ms(s->o.loop)};
     c->target = target_dup(mem, t);
     c->out[0] = (struct output){c, REMOTE_STDOUT, NULL}, c->out[1] = (struct output){c, REMOTE_STDERR, NULL};
     loop_timer_init(c->loop, &c->quiet, on_quiet), loop_timer_init(c->loop, &c->idle, on_idle);

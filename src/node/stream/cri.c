@@ -101,7 +101,8 @@ bool cri_parse(struct str line, struct cri_line *ret)
     return ret->partial || str_is(first, "F");
 }
 
-/* The line that begins here ends a line of text: its third word is F. A line that can't be read counts as one. */
+/* The line that begins here ends a line of text: its third word is F. What can't be read is not shown and does not
+ * count. */
 static bool ends_line(int fd, int64_t at)
 {
     char head[HEAD_BYTES_MAX];
@@ -111,8 +112,8 @@ static bool ends_line(int fd, int64_t at)
     str_cut(s, '\n', &s, &rest);
     for (int i = 0; i < 2; i++)
         if (!str_cut(s, ' ', &word, &s))
-            return true;
-    return s.len == 0 || s.ptr[0] != 'P';
+            return false;
+    return s.len > 0 && s.ptr[0] == 'F';
 }
 
 int64_t cri_tail(int fd, int64_t size, int64_t lines)

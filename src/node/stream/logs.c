@@ -202,6 +202,7 @@ static bool read_some(struct log *g)
     cleanup_arena struct arena *mem = arena_new();
     struct sb out = SB(mem);
     ssize_t n = read(g->files[0], buf, sizeof(buf));
+    bool more = n > 0 || g->file_count > 1;
     if (n > 0) {
         put_bytes(g, &out, str_mem(buf, (size_t)n));
     } else if (g->file_count > 1) { /* rotated: what is left of a line will not be completed */
@@ -212,7 +213,7 @@ static bool read_some(struct log *g)
         g->ended = true;
     }
     give(g, sb_str(&out));
-    return n > 0 || g->file_count > 1;
+    return more;
 }
 
 static void pump(struct loop_task *t)

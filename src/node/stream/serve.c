@@ -325,22 +325,31 @@ static int socket_inside(const char *netns, int family)
     return fd;
 }
 
+/* Over loopback the answer is there when connect returns, though it says EINPROGRESS; if not, the helper waits for it.
+ */
+static int connect_one(const char *netns, const struct sockaddr *address, socklen_t len)
+{
+    int fd = socket_inside(netns, address->sa_family), error = 0;
+    socklen_t size = sizeof(error);
+    if (fd < 0)
+        return -errno;
+    if (connect(fd, address, len) < 0)
+        error = errno;
+    if (error == EINPROGRESS && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+        error = errno;
+    if (error == 0)
+        return fd;
+    close(fd);
+    return -error;
+}
+
 static int connect_inside(const char *netns, uint16_t port)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-    int fd = socket_inside(netns, AF_INET);
-    if (fd >= 0 && (connect(fd, (struct sockaddr *)&v4, sizeof(v4)) == 0 || errno == EINPROGRESS))
-        return fd;
-    int error = -errno;
-    if (fd >= 0)
-        close(fd);
-    fd = socket_inside(netns, AF_INET6);
-    if (fd >= 0 && (connect(fd, (struct sockaddr *)&v6, sizeof(v6)) == 0 || errno == EINPROGRESS))
-        return fd;
-    if (fd >= 0)
-        close(fd);
-    return error;
+    int first = connect_one(netns, (const struct sockaddr *)&v4, sizeof(v4));
+    int fd = first < 0 ? connect_one(netns, (const struct sockaddr *)&v6, sizeof(v6)) : first;
+    return fd < 0 ? first : fd;
 }
 
 static void on_forward(struct request *q)
