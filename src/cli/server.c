@@ -29,6 +29,7 @@ struct server {
     struct http_server *http;
     struct controllers *controllers;
     struct sched *sched;
+    struct loop_timer rest; /* controllers and scheduler start when the first requests had their turn */
     uv_signal_t signals[2];
     bool stopping;
     int exit_code;
@@ -53,6 +54,7 @@ static void stop(struct server *s, int exit_code)
         return;
     s->stopping = true, s->exit_code = exit_code;
     close_signals(s);
+    loop_timer_stop(&s->rest);
     s->sched = sched_stop(s->sched);
     s->controllers = controllers_stop(s->controllers);
     if (s->api)
@@ -70,14 +72,21 @@ static void on_signal(uv_signal_t *handle, int number)
     stop(s, 0);
 }
 
+/* They look at every object once: with many, the API need not wait for that. */
+static void on_rest(struct loop_timer *t)
+{
+    struct server *s = container_of(t, struct server, rest);
+    s->controllers = controllers_start(&(struct controllers_opts){
+        .loop = s->loop, .cache = s->cache, .writer = s->writer, .ca_pem = gate_ca_pem(s->gate)});
+    s->sched = sched_start(&(struct sched_opts){.loop = s->loop, .cache = s->cache, .writer = s->writer});
+}
+
 static void on_bootstrapped(void *ctx)
 {
     struct server *s = ctx;
     if (s->stopping)
         return;
-    s->controllers = controllers_start(&(struct controllers_opts){
-        .loop = s->loop, .cache = s->cache, .writer = s->writer, .ca_pem = gate_ca_pem(s->gate)});
-    s->sched = sched_start(&(struct sched_opts){.loop = s->loop, .cache = s->cache, .writer = s->writer});
+    loop_timer_start(&s->rest, 1);
     api_set_ready(s->api, true);
     if (arg(s->args, "ready-fd")) {
         int fd = atoi(arg(s->args, "ready-fd"));
@@ -197,6 +206,7 @@ static int run(struct args *a)
 {
     struct server s = {.args = a, .mem = a->mem, .loop = loop_new_uv()};
     struct err err = ERR(a->mem);
+    loop_timer_init(s.loop, &s.rest, on_rest);
     const char *dir = arg(a, "data-dir"), *store = arg(a, "store"), *gates = arg(a, "feature-gates");
     if (strcmp(store, "sqlite") != 0 && strcmp(store, "memory") != 0)
         return cli_fail("--store: \"%s\" is neither sqlite nor memory", store);
