@@ -280,15 +280,8 @@ void watches_done(struct api *a)
 
 /* ---- the request */
 
-static int pin(struct watch *w, struct err *err)
+static int pin_objs(struct watch *w, struct obj **objs, int count, struct err *err)
 {
-    cleanup_arena struct arena *tmp = arena_new();
-    struct obj **objs;
-    bool more;
-    int64_t remaining;
-    int count;
-    if (list_gather(w->r->api, tmp, &w->choice, w->prefix, STR_NULL, 0, 0, &objs, &count, &more, &remaining, err) < 0)
-        return -1;
     w->objs = malloc(sizeof(*objs) * (size_t)(count ? count : 1));
     if (!w->objs)
         return err_set(err, ERR_UNAVAILABLE, "out of memory");
@@ -296,6 +289,22 @@ static int pin(struct watch *w, struct err *err)
         w->objs[i] = obj_ref(objs[i]);
     w->count = count;
     return 0;
+}
+
+static int pin(struct watch *w, struct err *err)
+{
+    cleanup_arena struct arena *tmp = arena_new();
+    struct obj **objs;
+    bool more;
+    int64_t remaining;
+    int count;
+    if (!str_ends(w->prefix, STR("/"))) { /* it is a key: see watch_prefix */
+        struct obj *o = cache_get(w->r->api->cache, w->prefix);
+        return pin_objs(w, &o, o && choice_takes(w->r->api, &w->choice, o), err);
+    }
+    if (list_gather(w->r->api, tmp, &w->choice, w->prefix, STR_NULL, 0, 0, &objs, &count, &more, &remaining, err) < 0)
+        return -1;
+    return pin_objs(w, objs, count, err);
 }
 
 /* The prefix of a watch on one object is its key: others then cost it nothing. */
