@@ -15,7 +15,7 @@
 #include "gate/gate.h"
 #include "sched/sched.h"
 
-enum { STOP_GRACE_MS = 2000 };
+enum { STOP_GRACE_MS = 2000, STOP_POLL_MS = 1 };
 
 struct server {
     struct args *args;
@@ -31,6 +31,7 @@ struct server {
     struct sched *sched;
     struct loop_timer rest; /* controllers and scheduler start when the first requests had their turn */
     uv_signal_t signals[2];
+    struct loop_timer idle;
     bool stopping;
     int exit_code;
 };
@@ -42,10 +43,21 @@ static void close_signals(struct server *s)
             uv_close((uv_handle_t *)&s->signals[i], NULL);
 }
 
+/* Writes under way end first: their answers need everything that clean_up frees. */
+static void stop_when_idle(struct loop_timer *t)
+{
+    struct server *s = container_of(t, struct server, idle);
+    if (!s->writer || writer_idle(s->writer))
+        loop_stop(s->loop);
+    else
+        loop_timer_start(t, STOP_POLL_MS);
+}
+
 static void on_stopped(void *ctx)
 {
     struct server *s = ctx;
-    loop_stop(s->loop);
+    loop_timer_init(s->loop, &s->idle, stop_when_idle);
+    stop_when_idle(&s->idle);
 }
 
 static void stop(struct server *s, int exit_code)
@@ -62,7 +74,7 @@ static void stop(struct server *s, int exit_code)
     if (s->http)
         http_server_stop(s->http, STOP_GRACE_MS, on_stopped, s);
     else
-        loop_stop(s->loop);
+        on_stopped(s);
 }
 
 static void on_signal(uv_signal_t *handle, int number)

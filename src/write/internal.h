@@ -13,6 +13,7 @@ struct writer {
     struct loop *loop;
     struct cache *cache;
     struct store *store;
+    int under_way;   /* requests started and not yet answered */
     struct map busy; /* key -> struct pending: one write at a time on a key, others wait their turn in order */
     struct service_ips *service_ips;
     struct recorder *recorder;

@@ -28,6 +28,11 @@ struct writer *writer_free(struct writer *w)
     return NULL;
 }
 
+bool writer_idle(const struct writer *w)
+{
+    return w->under_way == 0;
+}
+
 struct cache *writer_cache(const struct writer *w)
 {
     return w->cache;
@@ -123,6 +128,7 @@ static void on_finish(struct loop_task *t)
     struct pending *p = container_of(t, struct pending, finish);
     struct write_req *r = p->req;
     pass_key(p);
+    p->w->under_way--;
     struct obj *result = obj_take(&p->result), *old = obj_take(&p->old);
     r->done(r, result, p->failed ? &p->err : NULL); /* may free the arena, p with it */
     obj_unref(result);
@@ -233,6 +239,7 @@ void write_start(struct writer *w, struct write_req *r)
     p->err = ERR(r->mem);
     list_init(&p->waiting);
     list_init(&p->link);
+    w->under_way++;
     loop_task_init(&p->start, on_start);
     loop_task_init(&p->finish, on_finish);
     if (r->verb == WRITE_CREATE && !r->name.len)
