@@ -122,6 +122,18 @@ class Lab:
         with self.network():
             return socket.create_connection((host, port), timeout=timeout, source_address=(source, 0) if source else None)
 
+    def udp(self, host, port, text, timeout=1):
+        """The answer to a datagram; None: there was none in time."""
+        with self.network():
+            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with s:
+            s.settimeout(timeout)
+            try:
+                s.sendto(text, (host, port))
+                return s.recv(65536)
+            except OSError:
+                return None
+
     def http(self, host, port, path='/', timeout=5, source=None):
         """(code, body) of a GET; raises OSError as the socket does."""
         c = http.client.HTTPConnection(host, port, timeout=timeout)
@@ -446,12 +458,13 @@ def busybox_entries():
 
 
 def images():
-    """Archives of busybox and of the shop, packed once a run."""
+    """Archives of busybox (with /bin/tool, see image/tool.c) and of the shop, packed once a run."""
     if not _images:
         need('musl-gcc')
         where = tempfile.mkdtemp(prefix='sampan-images-')
-        packer().pack(where + '/busybox.tar', BUSYBOX, None, busybox_entries())
-        subprocess.run(['musl-gcc', '-static', '-O2', '-D_GNU_SOURCE', '-o', where + '/shop', ROOT + '/examples/shop/shop.c'], check=True)
+        for name, source in (('shop', 'examples/shop/shop.c'), ('tool', 'tests/e2e/image/tool.c')):
+            subprocess.run(['musl-gcc', '-static', '-O2', '-D_GNU_SOURCE', '-o', f'{where}/{name}', f'{ROOT}/{source}'], check=True)
+        packer().pack(where + '/busybox.tar', BUSYBOX, None, busybox_entries() + [(where + '/tool', '/bin/tool')])
         packer().pack(where + '/shop.tar', SHOP, ['/shop'], [(where + '/shop', '/shop'), ('', '/tmp')])
         _images.extend([where + '/busybox.tar', where + '/shop.tar'])
         import atexit
