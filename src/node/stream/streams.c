@@ -235,9 +235,8 @@ static void kubelet_certificate(struct streams *s, struct str cert, struct str k
     cleanup_arena struct arena *mem = arena_new();
     int port = s->o.port ? s->o.port : 10250;
     s->listener = server_new(s, s->server_tls);
-    int r = http_server_listen(s->listener, str_fmtz(mem, "[::]:%d", port));
-    if (r < 0)
-        r = http_server_listen(s->listener, str_fmtz(mem, "0.0.0.0:%d", port));
+    int r = http_server_listen(s->listener, str_fmtz(mem, "0.0.0.0:%d", port));
+    http_server_listen(s->listener, str_fmtz(mem, "[::]:%d", port)); /* a host may have no IPv6 */
     if (r < 0)
         log_warn("stream", "cannot serve the kubelet's endpoint", "port=%d error=%d", port, r);
 }
