@@ -46,6 +46,7 @@ struct http_server {
     uint64_t next_conn_id;
     struct loop_timer sweep, retry, grace;
     int64_t sweep_at_ms;   /* INT64_MAX: not running */
+    size_t body_bytes;     /* of bodies on the heap: at most HTTP_BODIES_BYTES_MAX */
     struct arena **arenas; /* emptied, for the next requests */
     int arena_count;
     int64_t date_s;
@@ -100,7 +101,8 @@ struct xchg *xchg_new(struct http_conn *c, const struct xchg_ops *ops, void *own
 void xchg_unref(void *x); /* the signature of stream_buf.release */
 /* Add a header, copied unless in mem; false: too many or too large (431). name must be in lower case. */
 bool xchg_header_add(struct xchg *x, struct str name, struct str value);
-/* Append to the body. hint: the whole length when known, else 0. False: out of memory (503). */
+/* Append to the body. hint: the whole length when known, else 0. False: out of memory, or too
+ * many bodies at once (503). */
 bool xchg_body_add(struct xchg *x, struct str bytes, size_t hint);
 size_t xchg_body_max(struct xchg *x);
 void xchg_split_target(struct xchg *x, struct str target);

@@ -40,8 +40,10 @@ void xchg_unref(void *p)
     struct xchg *x = p;
     if (--x->refs > 0)
         return;
-    if (x->body_cap > XCHG_BODY_ARENA_MAX)
+    if (x->body_cap > XCHG_BODY_ARENA_MAX) {
+        x->server->body_bytes -= x->body_cap;
         free(x->body); /* not before: an answer may have been made of it */
+    }
     server_arena_give(x->server, x->x.mem);
 }
 
@@ -104,9 +106,13 @@ bool xchg_body_add(struct xchg *x, struct str bytes, size_t hint)
     if (need > x->body_cap) {
         size_t cap = hint > need ? hint : need > 2 * x->body_cap ? need : 2 * x->body_cap;
         bool was_heap = x->body_cap > XCHG_BODY_ARENA_MAX;
+        size_t more = cap <= XCHG_BODY_ARENA_MAX ? 0 : cap - (was_heap ? x->body_cap : 0);
+        if (more > HTTP_BODIES_BYTES_MAX - x->server->body_bytes)
+            return false;
         char *body = cap <= XCHG_BODY_ARENA_MAX ? arena_alloc(x->x.mem, cap) : realloc(was_heap ? x->body : NULL, cap);
         if (!body)
             return false;
+        x->server->body_bytes += more;
         if (!was_heap && x->x.body.len)
             memcpy(body, x->body, x->x.body.len);
         x->body = body;

@@ -16,7 +16,8 @@
 enum {
     HTTP_HEADER_BYTES_MAX = 64 << 10,
     HTTP_HEADERS_MAX = 128,
-    HTTP_BODY_BYTES_MAX = 3 << 20, /* Kubernetes' limit of a request body; 413 beyond */
+    HTTP_BODY_BYTES_MAX = 3 << 20,     /* Kubernetes' limit of a request body; 413 beyond */
+    HTTP_BODIES_BYTES_MAX = 256 << 20, /* of all large bodies that are here at once; 503 beyond */
     HTTP_CONNS_MAX = 16384,
     HTTP_STREAMS_MAX = 250, /* per HTTP/2 connection */
     HTTP_HANDSHAKE_MS_MAX = 10000,
