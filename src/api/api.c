@@ -41,9 +41,17 @@ void api_stop(struct api *a)
     watches_stop(a);
 }
 
+/* Who is unknown gets no megabytes of memory before being told so. */
 size_t api_body_max(void *ctx, const struct exchange *x)
 {
-    return API_BODY_BYTES_MAX;
+    struct api *a = ctx;
+    struct str length = exchange_header(x, "content-length");
+    struct err ignored = ERR(x->mem);
+    uint64_t bytes;
+    if (length.len && str_to_u64(length, &bytes) && bytes <= API_STRANGERS_BODY_BYTES_MAX)
+        return API_BODY_BYTES_MAX;
+    const struct user *u = gate_authenticate(a->gate, (struct exchange *)x, &ignored);
+    return u && !str_is(u->name, "system:anonymous") ? API_BODY_BYTES_MAX : API_STRANGERS_BODY_BYTES_MAX;
 }
 
 struct str api_error_body(void *ctx, struct arena *mem, int status, const char *text, const char **ret_content_type)

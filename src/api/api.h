@@ -18,11 +18,12 @@
 enum {
     API_READS_MAX = 4000, /* short requests that only read, at the same time; more get 429 */
     API_WRITES_MAX = 2000,
-    API_BODY_BYTES_MAX = 3 << 20,  /* 413 beyond */
-    API_WATCH_BOOKMARK_MS = 60000, /* between two bookmarks of one watch */
-    API_WATCH_S_MIN = 1800,        /* a watch that names no timeout ends after this long to twice as long */
-    API_CONTINUE_BYTES_MAX = 4096, /* of a continue token */
-    API_PARAMS_MAX = 256,          /* query parameters of one request */
+    API_BODY_BYTES_MAX = 3 << 20,            /* 413 beyond */
+    API_STRANGERS_BODY_BYTES_MAX = 64 << 10, /* the same, of a request without good credentials */
+    API_WATCH_BOOKMARK_MS = 60000,           /* between two bookmarks of one watch */
+    API_WATCH_S_MIN = 1800,                  /* a watch that names no timeout ends after this long to twice as long */
+    API_CONTINUE_BYTES_MAX = 4096,           /* of a continue token */
+    API_PARAMS_MAX = 256,                    /* query parameters of one request */
     API_TUNNELS_MAX = 10000
 };
 
