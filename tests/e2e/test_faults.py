@@ -5,6 +5,7 @@ people who ask for more than they may. Each gets a clear error, and nobody else 
 SAMPAN_LONG=1: 1,000 kills, a minute of writers."""
 import base64
 import concurrent.futures
+import http.client
 import json
 import os
 import random
@@ -336,6 +337,38 @@ def test_watchers_that_never_read(own):
     w.close()
     for s in deaf:
         s.close()
+
+
+def test_clients_that_hold_memory(own):
+    """Answers that nobody reads, requests ahead of their answers, bodies without end, strangers with megabytes."""
+    cp = own()
+    conn = cp.connect()
+    for i in range(100):
+        assert cp.post(CM, config_map(f'c{i}', data={'a': 'x' * 20000}), conn=conn).code == 201
+    before = cp.rss_kib()
+
+    def hold(count, data, who='admin'):
+        held = []
+        for _ in range(count):
+            s = cp.raw(who)
+            s.settimeout(0.5)
+            try:
+                s.sendall(data)
+            except OSError:
+                pass
+            held.append(s)
+        assert cp.get('/readyz').code == 200
+        grown = cp.rss_kib() - before
+        for s in held:
+            s.close()
+        return grown
+    ask = b'GET %b HTTP/1.1\r\nHost: x\r\n\r\n' % CM.encode()
+    assert hold(100, ask) < 60 << 10  # 200 MB of answers
+    assert hold(10, ask * 5000) < 60 << 10
+    body = b'POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n' % CM.encode() + b'x' * 2999999
+    assert hold(100, body, who=None) < 60 << 10  # strangers wait for no 3 MB
+    assert hold(120, body) < 330 << 10  # 360 MB of known people's: 256 MB at once
+    assert cp.post(CM, config_map('after', data={'a': 'x' * 900000})).code == 201
 
 
 def test_a_thousand_watchers(own):
@@ -762,6 +795,12 @@ def test_forbidden_in_kubernetes_words(cp):
     assert cp.get('/api/v1/namespaces/default/pods/x/log', **bob).status()[2] == (
         'pods "x" is forbidden: User "bob" cannot get resource "pods/log" in API group "" in the namespace "default"')
     assert cp.get('/metrics', **bob).status()[2] == 'forbidden: User "bob" cannot get path "/metrics"'
+
+
+def test_a_serving_certificate_is_no_identity(cp):
+    """The kubelet's own certificate says system:node:a too, but for serving only."""
+    with pytest.raises((OSError, http.client.HTTPException)):
+        cp.get('/api/v1/nodes/a', who='kubelet')
 
 
 def test_impersonation(cp):
