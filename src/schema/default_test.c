@@ -110,6 +110,9 @@ static const struct {
      "{'metadata':{},'subjects':[{'kind':'User','apiGroup':'rbac.authorization.k8s.io','name':'u'},{'kind':'"
      "ServiceAccount','name':'s'}],"
      "'roleRef':{'apiGroup':'rbac.authorization.k8s.io','kind':'Role','name':'r'}}"},
+    {"a secret's text becomes data, and wins there", "", "secrets",
+     "{'data':{'a':'MQ==','c':'Mw=='},'stringData':{'a':'2','b':''}}",
+     "{'metadata':{},'data':{'a':'Mg==','b':'','c':'Mw=='},'type':'Opaque'}"},
     {"a config map has nothing to fill", "", "configmaps", "{'data':{}}", "{'metadata':{}}"},
 };
 

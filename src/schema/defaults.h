@@ -35,8 +35,8 @@ void default_resource_list(struct arena *mem, struct doc *list);
 /* ---- named in kinds/ */
 /* defaults_core.c */
 schema_default_fn default_container, default_image_volume, default_volume, default_resources, default_resource_quota,
-    default_service, default_replication_controller, default_namespace, default_node_status, default_limit_range_item,
-    default_persistent_volume_spec;
+    default_secret, default_service, default_replication_controller, default_namespace, default_node_status,
+    default_limit_range_item, default_persistent_volume_spec;
 /* defaults_pod.c */
 schema_default_fn default_pod, default_pod_spec;
 /* defaults_apps.c */

@@ -55,6 +55,17 @@ void default_resources(struct arena *mem, struct doc *r, const struct doc *root)
     default_resource_list(mem, doc_get(r, "requests"));
 }
 
+/* stringData is for writing only: it becomes data, where it wins. */
+void default_secret(struct arena *mem, struct doc *s, const struct doc *root)
+{
+    const struct doc *text = doc_get(s, "stringData");
+    if (doc_len(text)) {
+        struct doc *data = doc_sub(mem, s, "data");
+        doc_each(t, text) doc_set(data, t->key, doc_new_str(mem, str_base64(mem, doc_string(t))));
+    }
+    doc_del(s, "stringData");
+}
+
 void default_resource_quota(struct arena *mem, struct doc *q, const struct doc *root)
 {
     default_resource_list(mem, doc_path(q, "spec", "hard", NULL));
