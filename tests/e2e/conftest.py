@@ -106,6 +106,7 @@ def ns(server, request):
     name = re.sub('[^a-z0-9]+', '-', request.node.name.lower().removeprefix('test_'))[:40].strip('-') + f'-{next(NUMBERS)}'
     r = server.post('/api/v1/namespaces', {'metadata': {'name': name}})
     assert r.code == 201, r
+    eventually(lambda: server.get(f'/api/v1/namespaces/{name}/serviceaccounts/default').code == 200)  # pods want it
     yield name
     server.delete('/api/v1/namespaces/' + name)
 
