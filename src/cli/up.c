@@ -59,13 +59,12 @@ int up_pid(void)
 }
 
 /* The child's own process: give up what it must not have, then become it. */
-static void become(struct child *c, int ready_fd)
+static void become(struct child *c, int ready_fd, pid_t parent)
 {
     char fd_text[16];
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
     snprintf(fd_text, sizeof(fd_text), "%d", ready_fd);
     for (int i = 0; c->argv[i]; i++)
         if (!strcmp(c->argv[i], "READY_FD"))
@@ -74,6 +73,9 @@ static void become(struct child *c, int ready_fd)
         perror("sampan: giving up privileges");
         _exit(1);
     }
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* after the change of user, which would forget it */
+    if (getppid() != parent)
+        _exit(1);
     char self[4096] = "";
     if (readlink("/proc/self/exe", self, sizeof(self) - 1) > 0)
         execv(self, c->argv); /* by its name, so that ps shows it */
@@ -86,10 +88,10 @@ static int start(struct child *c)
     int fds[2];
     if (pipe2(fds, O_CLOEXEC) < 0)
         return -errno;
-    pid_t pid = fork();
+    pid_t parent = getpid(), pid = fork();
     if (pid == 0) {
         fcntl(fds[1], F_SETFD, 0);
-        become(c, fds[1]);
+        become(c, fds[1], parent);
     }
     close(fds[1]);
     if (pid < 0) {
