@@ -108,6 +108,26 @@ static void end_processes(struct clean *c)
     failed(c, "cgroups", error);
 }
 
+/* The first process of a PID namespace that a pod's containers share is in no pod's cgroup. It is known by the
+ * namespace that its pod has pinned, so that a number which means another process by now is left alone. */
+static void end_inits(struct clean *c)
+{
+    char **names = NULL;
+    for (int i = 0, count = files_list(str_fmtz(c->mem, "%s/pods", c->run_dir), c->mem, &names); i < count; i++) {
+        struct stat pinned, now;
+        struct str text;
+        int64_t pid;
+        char *dir = str_fmtz(c->mem, "%s/pods/%s", c->run_dir, names[i]);
+        if (files_read(AT_FDCWD, str_fmtz(c->mem, "%s/init.pid", dir), 64, c->mem, &text) < 0 ||
+            !str_to_i64(str_trim(text), &pid) || pid <= 1)
+            continue;
+        if (stat(str_fmtz(c->mem, "%s/pid", dir), &pinned) == 0 &&
+            stat(str_fmtz(c->mem, "/proc/%d/ns/pid", (int)pid), &now) == 0 && pinned.st_ino == now.st_ino &&
+            pinned.st_dev == now.st_dev)
+            kill((pid_t)pid, SIGKILL);
+    }
+}
+
 /* ---- mounts */
 
 /* \040 and the like in /proc/self/mountinfo. */
@@ -197,7 +217,7 @@ int agent_clean(const struct agent_opts *o, char **ret_why)
                       .cgroup_parent = o->cgroup_parent ? o->cgroup_parent : "sampan"};
     struct agent_opts net = *o;
     net.run_dir = c.run_dir;
-    end_processes(&c);
+    end_processes(&c), end_inits(&c);
     int r = network_purge(&net);
     if (r < 0)
         failed(&c, "network", r);
