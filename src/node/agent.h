@@ -30,7 +30,7 @@ struct agent_opts {
     const char *log_dir;       /* NULL: /var/log/pods */
     const char *cgroup_parent; /* NULL: "sampan" */
     const char *pod_cidr;      /* NULL: what the Node's spec.podCIDR says, else 10.42.0.0/24 */
-    const char *service_cidr;  /* NULL: 10.43.0.0/16 */
+    const char *service_cidr;  /* NULL: 10.96.0.0/16 */
     const char *cluster_domain; /* NULL: cluster.local */
     const char *cluster_dns;    /* NULL: what the network says */
     const char *manifest_dir;   /* static pods and tests: *.yaml, *.json read once at start; NULL: none */

@@ -58,7 +58,7 @@ static void fill(struct node *n, const struct agent_opts *o)
     n->opts = *o;
     n->opts.cgroup_parent = or (o->cgroup_parent, "sampan");
     n->opts.cluster_domain = or (o->cluster_domain, "cluster.local");
-    n->opts.service_cidr = or (o->service_cidr, "10.43.0.0/16");
+    n->opts.service_cidr = or (o->service_cidr, "10.96.0.0/16");
     n->opts.kubelet_port = o->kubelet_port ? o->kubelet_port : KUBELET_PORT;
     n->opts.pods_max = o->pods_max ? o->pods_max : PODS_MAX;
     n->opts.net_uid = o->net_uid ? o->net_uid : NOBODY;

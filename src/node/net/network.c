@@ -22,7 +22,7 @@ int net_config_read(const struct agent_opts *o, struct net_config *ret)
 {
     struct net_config c = {0};
     if (!ipam_parse_cidr(str_of(o->pod_cidr ? o->pod_cidr : "10.42.0.0/24"), &c.pods, &c.pods_prefix) ||
-        !ipam_parse_cidr(str_of(o->service_cidr ? o->service_cidr : "10.43.0.0/16"), &c.services, &c.services_prefix) ||
+        !ipam_parse_cidr(str_of(o->service_cidr ? o->service_cidr : "10.96.0.0/16"), &c.services, &c.services_prefix) ||
         c.services_prefix > 28)
         return -EINVAL;
     c.cluster_prefix = c.pods_prefix < CLUSTER_PREFIX ? c.pods_prefix : CLUSTER_PREFIX;

@@ -4,7 +4,7 @@
  * Services and EndpointSlices ask for, as a plan), proxy.h (watches, plan, writer), dns.h (the name server).
  *
  * Routed, IPv4. Pod addresses come from agent_opts.pod_cidr, the first service address + 9 is the name server
- * (10.43.0.10). Everything the kernel keeps stays when the agent ends, so that pods' connections go on; network_purge()
+ * (10.96.0.10). Everything the kernel keeps stays when the agent ends, so that pods' connections go on; network_purge()
  * removes it. May use http/, doc/, base/. */
 #ifndef SAMPAN_NODE_NET_NETWORK_H
 #define SAMPAN_NODE_NET_NETWORK_H
