@@ -1,7 +1,7 @@
 """Bad input and faults: strangers' bytes, slow and greedy clients, full and read-only disks, kill -9, damage, and
 people who ask for more than they may. Each gets a clear error, and nobody else is affected.
 
-    SAMPAN=build/src/cli/sampan pytest tests/e2e/test_faults.py
+    SAMPAN_BIN=build/src/cli/sampan pytest tests/e2e/test_faults.py
 SAMPAN_LONG=1: 1,000 kills, a minute of writers."""
 import base64
 import concurrent.futures

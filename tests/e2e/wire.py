@@ -15,9 +15,9 @@ import time
 
 
 def find_binary():
-    """The binary under test: $SAMPAN, else the newest build beside the sources."""
-    if os.environ.get('SAMPAN'):
-        return os.environ['SAMPAN']
+    """The binary under test: $SAMPAN_BIN, else the newest build beside the sources."""
+    if os.environ.get('SAMPAN_BIN'):
+        return os.environ['SAMPAN_BIN']
     root = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..')
     built = [os.path.join(root, d, 'src', 'cli', 'sampan') for d in os.listdir(root) if d.startswith('build')]
     built = [b for b in built if os.access(b, os.X_OK)]
