@@ -15,9 +15,11 @@ import time
 
 
 def find_binary():
-    """The binary under test: $SAMPAN_BIN, else the newest build beside the sources."""
-    if os.environ.get('SAMPAN_BIN'):
-        return os.environ['SAMPAN_BIN']
+    """The binary under test: $SAMPAN; $SAMPAN_BIN, a build directory or a binary; else the newest build here."""
+    given = os.environ.get('SAMPAN') or os.environ.get('SAMPAN_BIN')
+    if given:
+        inside = os.path.join(given, 'src', 'cli', 'sampan')
+        return inside if os.path.isdir(given) and os.path.exists(inside) else given
     root = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..')
     built = [os.path.join(root, d, 'src', 'cli', 'sampan') for d in os.listdir(root) if d.startswith('build')]
     built = [b for b in built if os.access(b, os.X_OK)]
