@@ -106,9 +106,19 @@ static void patched(void *ctx, const struct api_answer *a)
     arena_free(q->mem);
 }
 
-static void send(struct pod *p, struct str status)
+/* A strategic merge keeps the elements of a list that it isn't told of: a pod that got another address, as after a
+ * reboot, would have both, which the server refuses. */
+static void replace_list(struct arena *mem, struct doc *status, const char *key)
 {
-    cleanup_arena struct arena *mem = arena_new();
+    struct doc *list = doc_get(status, key);
+    if (list)
+        doc_put_str(mem, doc_push(list, doc_new_object(mem)), "$patch", STR("replace"));
+}
+
+static void send(struct pod *p, struct arena *mem, struct doc *status_doc)
+{
+    replace_list(mem, status_doc, "podIPs"), replace_list(mem, status_doc, "hostIPs");
+    struct str status = doc_json(mem, status_doc);
     struct str body = str_fmt(mem, "{\"metadata\":{\"uid\":\"" STR_FMT "\"},\"status\":" STR_FMT "}", STR_ARG(p->uid),
                               STR_ARG(status));
     p->sending = true;
@@ -120,7 +130,8 @@ static void report(struct pod *p)
     cleanup_arena struct arena *mem = arena_new();
     if (p->sending || p->forced)
         return;
-    struct str text = doc_json(mem, status_build(p, mem, loop_wall_ms(p->node->loop)));
+    struct doc *status = status_build(p, mem, loop_wall_ms(p->node->loop));
+    struct str text = doc_json(mem, status);
     p->status_dirty = false;
     if (!p->over && !str_eq(text, p->sent)) {
         free((char *)(uintptr_t)p->sent.ptr);
@@ -128,7 +139,7 @@ static void report(struct pod *p)
         if (p->node->on_status)
             p->node->on_status(p->node, p, text);
         if (p->node->api && !p->from_file) {
-            send(p, text);
+            send(p, mem, status);
             return;
         }
     }
