@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/trim.h"
 #include "control/control.h"
 #include "gate/gate.h"
 #include "sched/sched.h"
@@ -29,6 +30,7 @@ struct server {
     struct http_server *http;
     struct controllers *controllers;
     struct sched *sched;
+    struct trim trim;
     struct loop_timer rest; /* controllers and scheduler start when the first requests had their turn */
     uv_signal_t signals[2];
     struct loop_timer idle;
@@ -67,6 +69,7 @@ static void stop(struct server *s, int exit_code)
     s->stopping = true, s->exit_code = exit_code;
     close_signals(s);
     loop_timer_stop(&s->rest);
+    trim_stop(&s->trim);
     s->sched = sched_stop(s->sched);
     s->controllers = controllers_stop(s->controllers);
     if (s->api)
@@ -99,6 +102,7 @@ static void on_bootstrapped(void *ctx)
     if (s->stopping)
         return;
     loop_timer_start(&s->rest, 1);
+    trim_start(&s->trim, s->loop, s->cache);
     api_set_ready(s->api, true);
     if (arg(s->args, "ready-fd")) {
         int fd = atoi(arg(s->args, "ready-fd"));
