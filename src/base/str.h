@@ -72,11 +72,11 @@ bool str_next(struct str *rest, char sep, struct str *ret_token);
 bool str_to_i64(struct str s, int64_t *ret);
 bool str_to_u64(struct str s, uint64_t *ret);
 
-struct str str_dup(struct arena *a, struct str s); /* NUL-terminated beyond len */
-char *str_z(struct arena *a, struct str s);        /* a C string; s must hold no NUL */
+struct str str_dup(struct arena *a, struct str s);                           /* NUL-terminated beyond len */
+char *str_z(struct arena *a, struct str s) __attribute__((returns_nonnull)); /* a C string; s must hold no NUL */
 struct str str_fmt(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 struct str str_vfmt(struct arena *a, const char *fmt, va_list ap);
-char *str_fmtz(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+char *str_fmtz(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3), returns_nonnull));
 /* FNV-1a, 64 bit: for tables and Kubernetes' template hashes, not for secrets. */
 uint64_t str_hash(struct str s);
 
