@@ -32,6 +32,12 @@ static struct metric_family inflight = {
 static struct metric_family longrunning = {.name = "apiserver_longrunning_requests",
                                            .help = "Gauge of all active long-running apiserver requests.",
                                            .type = METRIC_GAUGE};
+/* How the store treats its disk: commits to an fsync, and wear. */
+static struct metric_family store_fsyncs = {.name = "sampan_store_fsyncs",
+                                            .help = "Times the store waited for its disk since the start.",
+                                            .type = METRIC_GAUGE};
+static struct metric_family store_written = {
+    .name = "sampan_store_written_bytes", .help = "Bytes the store wrote since the start.", .type = METRIC_GAUGE};
 static struct metric_family watch_events = {.name = "apiserver_watch_events_total",
                                             .help = "Number of events sent in watch clients",
                                             .type = METRIC_COUNTER,
@@ -121,6 +127,10 @@ void count_watch_event(struct api *a, const struct resource *res, size_t bytes)
 void handle_metrics(struct api_req *r)
 {
     struct sb b = SB(r->mem);
+    struct store_state store;
+    store_get_state(r->api->store, &store);
+    metric_set(metric_get(&store_fsyncs), (double)store.fsyncs);
+    metric_set(metric_get(&store_written), (double)store.bytes_written);
     metric_set(metric_get(&inflight, "readOnly"), r->api->reads);
     metric_set(metric_get(&inflight, "mutating"), r->api->writes);
     metric_set(metric_get(&longrunning), r->api->long_running);
