@@ -71,6 +71,8 @@ static void move_generation(struct pending *p, struct doc *obj, const struct doc
     int64_t generation = doc_int(doc_get(old, "metadata"), "generation", 0);
     if (moved || generation)
         doc_put_int(p->req->mem, doc_get(obj, "metadata"), "generation", generation + moved);
+    if (moved && !generation) /* a member of its own, put last */
+        schema_order(p->req->mem, p->stored->type, obj);
 }
 
 /* The last finalizer of an object that is being deleted is gone: it goes too. */
@@ -91,7 +93,6 @@ static bool is_same(const struct doc *obj, const struct doc *old)
 static void commit(struct pending *p, struct doc *obj, const struct doc *old)
 {
     struct write_req *r = p->req;
-    schema_order(r->mem, p->stored->type, obj);
     bool finished = is_finished(p, obj);
     if (!finished && is_same(obj, old)) {
         r->unchanged = true;
@@ -157,6 +158,7 @@ void update_attempt(struct pending *p)
         pending_fail(p);
         return;
     }
+    schema_order(r->mem, p->stored->type, obj); /* first: an empty list may be kept as null, which is no change */
     move_generation(p, obj, old);
     commit(p, obj, old);
 }

@@ -302,6 +302,19 @@ static struct answer *delete_how(struct world *w, const char *group, const char 
     return run(w, r);
 }
 
+/* A required list is kept as null when it is empty: sending [] for it again is no change. */
+static void test_an_empty_list_is_no_change(void **state)
+{
+    struct world *w = *state;
+    make_namespace(w, "ns");
+    must(create(w, "discovery.k8s.io", "endpointslices", "ns",
+                "{'metadata':{'name':'s'},'addressType':'IPv4','endpoints':[],'ports':[]}"));
+    struct answer *a = patch(w, "discovery.k8s.io", "endpointslices", "ns", "s", "", "{'endpoints':[],'ports':[]}");
+    must(a);
+    assert_true(a->req->unchanged);
+    assert_int_equal(doc_int(doc_get(a->obj, "metadata"), "generation", 0), 1);
+}
+
 static void test_delete_waits_for_finalizers(void **state)
 {
     struct world *w = *state;
@@ -473,6 +486,7 @@ int main(void)
         T(test_racing_patches_all_land),
         T(test_what_changes_nothing_is_not_written),
         T(test_status_and_generation),
+        T(test_an_empty_list_is_no_change),
         T(test_delete_waits_for_finalizers),
         T(test_delete_preconditions_and_propagation),
         T(test_pod_grace),
