@@ -5,8 +5,8 @@
 #include "api/patch.h"
 #include "doc/patch.h"
 
-struct patch *patch_read(struct arena *mem, struct str content_type, struct str body, enum field_validation mode,
-                         struct err *err)
+/* The kind of patch a media type asks for, or an error. */
+static int check_type(struct str content_type, struct err *err)
 {
     static const char *const types[] = {
         [PATCH_JSON] = "application/json-patch+json",
@@ -14,19 +14,23 @@ struct patch *patch_read(struct arena *mem, struct str content_type, struct str 
         [PATCH_STRATEGIC] = "application/strategic-merge-patch+json",
     };
     struct str type, params;
+    str_cut(content_type, ';', &type, &params);
+    for (int kind = PATCH_JSON; kind <= PATCH_STRATEGIC; kind++)
+        if (str_is(str_trim(type), types[kind]))
+            return kind;
+    return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE,
+                   "the body of the request was in an unknown format - accepted media types include: %s, %s, %s",
+                   types[0], types[1], types[2]);
+}
+
+struct patch *patch_read(struct arena *mem, struct str content_type, struct str body, enum field_validation mode,
+                         struct err *err)
+{
     struct patch *p = arena_new_of(mem, struct patch);
     struct err why = ERR(mem);
-    int kind = PATCH_JSON;
-    str_cut(content_type, ';', &type, &params);
-    type = str_trim(type);
-    while (kind <= PATCH_STRATEGIC && !str_is(type, types[kind]))
-        kind++;
-    if (kind > PATCH_STRATEGIC) {
-        err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE,
-                "the body of the request was in an unknown format - accepted media types include: %s, %s, %s", types[0],
-                types[1], types[2]);
+    int kind = check_type(content_type, err);
+    if (kind < 0)
         return NULL;
-    }
     p->kind = (enum patch_kind)kind;
     p->mode = mode;
     p->doc = doc_parse(mem, body, NULL, &why);
@@ -109,8 +113,10 @@ void handle_patch(struct api_req *r)
 {
     struct write_opts o;
     struct write_job *j = write_job_new(r, WRITE_PATCH);
-    if (write_options(r, "PatchOptions", &o) < 0 ||
-        !(j->patch = patch_read(j->mem, exchange_header(r->x, "content-type"), j->body, o.validation, &r->err))) {
+    struct str type = exchange_header(r->x, "content-type");
+    /* The media type is judged first: clients learn from its 415 that there is no server-side apply. */
+    if (check_type(type, &r->err) < 0 || write_options(r, "PatchOptions", &o) < 0 ||
+        !(j->patch = patch_read(j->mem, type, j->body, o.validation, &r->err))) {
         write_job_fail(j, &r->err);
         return;
     }
