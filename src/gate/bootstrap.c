@@ -172,6 +172,91 @@ static void ensure_binding(struct bootstrap *b, struct arena *mem, const struct 
     ensure(b, mem, res, row->ns, d);
 }
 
+/* ---- priority levels and flow schemas */
+
+#define FLOW_GROUP "flowcontrol.apiserver.k8s.io"
+
+static void mark_updated(struct arena *mem, struct doc *d)
+{
+    doc_put_str(mem, doc_sub(mem, doc_get(d, "metadata"), "annotations"), "apf.kubernetes.io/autoupdate-spec",
+                STR("true"));
+}
+
+static void ensure_level(struct bootstrap *b, struct arena *mem, const struct default_level *row)
+{
+    const struct resource *res = schema_stored(FLOW_GROUP, "prioritylevelconfigurations");
+    struct doc *d = new_object(mem, res, row->name), *spec = doc_sub(mem, d, "spec");
+    mark_updated(mem, d);
+    doc_put_str(mem, spec, "type", row->exempt ? STR("Exempt") : STR("Limited"));
+    struct doc *how = doc_sub(mem, spec, row->exempt ? "exempt" : "limited");
+    doc_put_int(mem, how, "nominalConcurrencyShares", row->shares);
+    doc_put_int(mem, how, "lendablePercent", row->lendable_percent);
+    if (!row->exempt) {
+        struct doc *excess = doc_sub(mem, how, "limitResponse");
+        doc_put_str(mem, excess, "type", row->queues ? STR("Queue") : STR("Reject"));
+        if (row->queues) {
+            struct doc *queuing = doc_sub(mem, excess, "queuing");
+            doc_put_int(mem, queuing, "queues", row->queues);
+            doc_put_int(mem, queuing, "handSize", row->hand_size);
+            doc_put_int(mem, queuing, "queueLengthLimit", row->queue_length);
+        }
+    }
+    ensure(b, mem, res, NULL, d);
+}
+
+static void put_flow_subjects(struct arena *mem, struct doc *rule, const char *pairs)
+{
+    struct doc *list = doc_sub_array(mem, rule, "subjects");
+    struct str rest = str_of(pairs), kind, name;
+    while (str_next(&rest, ' ', &kind) && str_next(&rest, ' ', &name)) {
+        bool is_account = str_is(kind, "s"), is_group = str_is(kind, "g");
+        struct doc *s = doc_push(list, doc_new_object(mem));
+        doc_put_str(mem, s, "kind", is_account ? STR("ServiceAccount") : is_group ? STR("Group") : STR("User"));
+        struct doc *who = doc_sub(mem, s, is_account ? "serviceAccount" : is_group ? "group" : "user");
+        if (is_account)
+            doc_put_str(mem, who, "namespace", STR("kube-system"));
+        doc_put_str(mem, who, "name", name);
+    }
+}
+
+static void put_flow_rule(struct arena *mem, struct doc *rule, const struct flow_rule *row)
+{
+    struct doc *d =
+        doc_push(doc_sub_array(mem, rule, row->paths ? "nonResourceRules" : "resourceRules"), doc_new_object(mem));
+    put_words(mem, d, "verbs", row->verbs);
+    put_words(mem, d, "nonResourceURLs", row->paths);
+    if (row->paths)
+        return;
+    put_words(mem, d, "apiGroups", row->groups);
+    put_words(mem, d, "resources", row->resources);
+    put_words(mem, d, "namespaces", "*");
+    if (row->cluster_scope)
+        doc_put_bool(mem, d, "clusterScope", true);
+}
+
+static void ensure_flow(struct bootstrap *b, struct arena *mem, const struct default_flow *row)
+{
+    static const struct flow_rule everything[] = {{"", "*", "*", "*", true, NULL}, {"", "*", NULL, NULL, false, "*"}};
+    const struct resource *res = schema_stored(FLOW_GROUP, "flowschemas");
+    struct doc *d = new_object(mem, res, row->name), *spec = doc_sub(mem, d, "spec");
+    mark_updated(mem, d);
+    doc_put_str(mem, doc_sub(mem, spec, "priorityLevelConfiguration"), "name", str_of(row->level));
+    doc_put_int(mem, spec, "matchingPrecedence", row->precedence);
+    if (row->by)
+        doc_put_str(mem, doc_sub(mem, spec, "distinguisherMethod"), "type", str_of(row->by));
+    struct doc *rule = doc_push(doc_sub_array(mem, spec, "rules"), doc_new_object(mem));
+    put_flow_subjects(mem, rule, row->subjects);
+    bool some = false;
+    for (const struct flow_rule *r = default_flow_rules; r->flow; r++)
+        if (!strcmp(r->flow, row->name)) {
+            put_flow_rule(mem, rule, r);
+            some = true;
+        }
+    for (int i = 0; i < 2 && !some; i++)
+        put_flow_rule(mem, rule, &everything[i]);
+    ensure(b, mem, res, NULL, d);
+}
+
 /* ---- everything else: objects as text, with what this cluster is called filled in */
 
 struct text_row {
@@ -286,6 +371,10 @@ static void run_stage(struct bootstrap *b, struct arena *mem)
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         ensure_text(b, mem, &texts[i]);
     ensure_authentication_config(b, mem);
+    for (const struct default_level *r = default_levels; r->name; r++)
+        ensure_level(b, mem, r);
+    for (const struct default_flow *r = default_flows; r->name; r++)
+        ensure_flow(b, mem, r);
     for (const struct default_role *r = default_roles; r->name; r++)
         ensure_role(b, mem, r);
     for (const struct default_binding *r = default_bindings; r->name; r++)
@@ -331,9 +420,9 @@ static void on_again(struct loop_timer *t)
 
 static bool is_watched(const struct obj *o)
 {
-    return !strcmp(o->res->group, "rbac.authorization.k8s.io") || !strcmp(o->res->kind, "Namespace") ||
-           !strcmp(o->res->kind, "PriorityClass") || !strcmp(o->res->kind, "ServiceCIDR") ||
-           str_is(o->name, "kubernetes") || str_is(o->name, "kube-dns") ||
+    return !strcmp(o->res->group, "rbac.authorization.k8s.io") || !strcmp(o->res->group, FLOW_GROUP) ||
+           !strcmp(o->res->kind, "Namespace") || !strcmp(o->res->kind, "PriorityClass") ||
+           !strcmp(o->res->kind, "ServiceCIDR") || str_is(o->name, "kubernetes") || str_is(o->name, "kube-dns") ||
            str_is(o->name, "extension-apiserver-authentication");
 }
 
