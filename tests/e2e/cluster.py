@@ -97,9 +97,9 @@ class Lab:
         return done
 
     def start(self, *argv, **kw):
-        """A process that goes on. The caller ends it; the lab's end does too."""
+        """A process that goes on. The caller ends it, which ends nsenter and by that the process; the lab's end does too."""
         kw.setdefault('stdin', subprocess.DEVNULL)
-        return subprocess.Popen(self.enter + list(argv), env=self.environment(), **kw)
+        return subprocess.Popen(self.enter + ['setpriv', '--pdeathsig', 'TERM'] + list(argv), env=self.environment(), **kw)
 
     def path(self, inside):
         return f'/proc/{self.pid}/root{inside}'
@@ -354,12 +354,14 @@ def eventually(look, timeout=30, why=lambda: 'not in time'):
 
 
 class Cluster:
-    def __init__(self):
+    def __init__(self, before_up=None):
         self.sampan = find_sampan()
         self.lab = Lab()
         self.count = 0
         try:
             self.import_images()
+            if before_up:
+                before_up(self)
             self.up()
         except BaseException:
             self.lab.stop()
@@ -407,14 +409,17 @@ class Cluster:
                        lambda: f'{self.api.request("GET", path_of("namespaces", name=ns.name))}')
 
     def process(self, what):
-        """The lab's pid of the server or the agent."""
-        for pid, args in self.lab.processes().items():
-            if args.startswith(f'sampan {what} '):
-                return pid
-        raise AssertionError(f'no {what}: {self.lab.processes()}')
+        """The lab's pid of the server or the agent: the child of `sampan up`, not one of its own short-lived children."""
+        rows = [line.split(None, 2) for line in self.lab.run('ps', '-eo', 'pid,ppid,args').stdout.splitlines()[1:]]
+        parents = {pid for pid, _, args in rows if args.split()[:2] in ([self.sampan, 'up'], ['sampan', 'up'])}
+        for pid, ppid, args in rows:
+            if args.startswith(f'sampan {what} ') and ppid in parents:
+                return int(pid)
+        raise AssertionError(f'no {what}: {rows}')
 
     def kill(self, pid, number=signal.SIGKILL):
-        self.lab.run('kill', f'-{int(number)}', str(pid))
+        """Gone already is as good."""
+        self.lab.run('kill', f'-{int(number)}', str(pid), check=False)
 
     def pid_of(self, container_id):
         for pid, args in self.lab.processes().items():
