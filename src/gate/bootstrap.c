@@ -351,12 +351,32 @@ static void ensure_text(struct bootstrap *b, struct arena *mem, const struct tex
     ensure(b, mem, res, row->ns, d);
 }
 
+/* What API servers beside this one need to know whom to believe; one that lacks something is completed. */
 static void ensure_authentication_config(struct bootstrap *b, struct arena *mem)
 {
     const struct resource *res = schema_stored("", "configmaps");
-    struct doc *d = new_object(mem, res, "extension-apiserver-authentication");
-    doc_put_str(mem, doc_sub(mem, d, "data"), "client-ca-file", b->g->ca.cert_pem);
-    ensure(b, mem, res, "kube-system", d);
+    struct str name = STR("extension-apiserver-authentication"), ns = STR("kube-system");
+    struct doc *d = new_object(mem, res, name.ptr), *data = doc_sub(mem, d, "data");
+    doc_put_str(mem, data, "client-ca-file", b->g->ca.cert_pem);
+    doc_put_str(mem, data, "requestheader-allowed-names", STR("[\"front-proxy-client\"]"));
+    doc_put_str(mem, data, "requestheader-client-ca-file", b->g->front_ca.cert_pem);
+    doc_put_str(mem, data, "requestheader-extra-headers-prefix", STR("[\"X-Remote-Extra-\"]"));
+    doc_put_str(mem, data, "requestheader-group-headers", STR("[\"X-Remote-Group\"]"));
+    doc_put_str(mem, data, "requestheader-username-headers", STR("[\"X-Remote-User\"]"));
+    const struct obj *present = cache_find(b->g->o.cache, res, ns, name);
+    if (!present) {
+        ensure(b, mem, res, "kube-system", d);
+        return;
+    }
+    const struct doc *was = doc_get(obj_doc(mem, present), "data");
+    bool same = true;
+    doc_each(v, data) same &= doc_eq(v, doc_get_str(was, v->key));
+    if (same)
+        return;
+    struct doc *patch = doc_new_object(mem);
+    doc_put(mem, patch, "data", doc_copy(mem, data));
+    b->waiting++;
+    write_merge(b->g->o.writer, NULL, res, NULL, ns, name, patch, on_written, b);
 }
 
 static void run_stage(struct bootstrap *b, struct arena *mem)

@@ -69,6 +69,28 @@ static void test_a_restart_writes_nothing(void **state)
     world_free(w);
 }
 
+/* The ConfigMap of an earlier version is completed, and what others put in it stays. */
+static void test_the_authentication_config_is_completed(void **state)
+{
+    static const struct thing config = {"", "configmaps", "kube-system", "extension-apiserver-authentication"};
+    struct world *w = world_new();
+    int complete = 0;
+    world_put(w, "", "namespaces", "", "{\"metadata\":{\"name\":\"kube-system\"}}");
+    world_put(w, "", "configmaps", "kube-system",
+              "{\"metadata\":{\"name\":\"extension-apiserver-authentication\"},"
+              "\"data\":{\"client-ca-file\":\"old\",\"mine\":\"x\"}}");
+    gate_bootstrap_start(w->gate, on_complete, &complete);
+    loop_sim_run(w->loop, 5000);
+    const struct doc *data = doc_get(obj_doc(w->mem, find(w, &config)), "data");
+    assert_true(str_is(doc_str(data, "mine"), "x"));
+    assert_true(str_is(doc_str(data, "requestheader-username-headers"), "[\"X-Remote-User\"]"));
+    struct str ca = doc_str(data, "client-ca-file"), front = doc_str(data, "requestheader-client-ca-file");
+    assert_true(str_starts(ca, STR("-----BEGIN CERTIFICATE-----")));
+    assert_true(str_starts(front, STR("-----BEGIN CERTIFICATE-----")));
+    assert_false(str_eq(ca, front));
+    world_free(w);
+}
+
 static void test_roles_are_the_sum_of_their_parts(void **state)
 {
     struct world *w = world_new();
@@ -101,6 +123,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_made_and_made_again),
         cmocka_unit_test(test_a_restart_writes_nothing),
+        cmocka_unit_test(test_the_authentication_config_is_completed),
         cmocka_unit_test(test_roles_are_the_sum_of_their_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,6 +55,19 @@ static bool load_keys(struct gate *g)
            store_meta_get(g->o.store, g->mem, "service-account.key", &g->sa.key_pem) == 0;
 }
 
+/* Apart from the others: a state directory of an earlier version has none. */
+static int load_or_make_front_ca(struct gate *g, const char **ret_why)
+{
+    if (store_meta_get(g->o.store, g->mem, "front-proxy-ca.crt", &g->front_ca.cert_pem) == 0 &&
+        store_meta_get(g->o.store, g->mem, "front-proxy-ca.key", &g->front_ca.key_pem) == 0)
+        return 0;
+    if (pki_new_ca(g->mem, STR("front-proxy-ca"), loop_wall_ms(g->o.loop) / 1000, &g->front_ca, ret_why) < 0)
+        return -1;
+    save(g, "front-proxy-ca.key", g->front_ca.key_pem);
+    save(g, "front-proxy-ca.crt", g->front_ca.cert_pem);
+    return 0;
+}
+
 static void name_sa_key(struct gate *g)
 {
     uint8_t xy[64];
@@ -96,7 +109,7 @@ struct gate *gate_new(const struct gate_opts *o, void (*ready)(void *ctx, int er
     g->o = *o, g->mem = arena_new(), g->ready = ready, g->ready_ctx = ctx;
     if (!g->o.issuer.len)
         g->o.issuer = STR("https://kubernetes.default.svc.cluster.local");
-    if (!load_keys(g) && make_keys(g, &why) < 0)
+    if ((!load_keys(g) && make_keys(g, &why) < 0) || load_or_make_front_ca(g, &why) < 0)
         goto fail;
     why = "the service account key is unreadable";
     if (!(g->sa_public = pki_public_of(g->sa.key_pem)))

@@ -12,6 +12,7 @@ struct gate {
     struct gate_opts o;
     struct arena *mem;               /* what lives as long as the gate */
     struct pki_pair ca, serving, sa; /* sa.cert_pem is empty */
+    struct pki_pair front_ca;        /* of whoever speaks for users by X-Remote-* headers; signs nothing else */
     struct pki_public *sa_public;
     struct str sa_key_id;
     struct tls_context *tls;
