@@ -252,10 +252,13 @@ static int run_here(struct args *a, int ready_fd)
     const char *node = arg(a, "node-name") ? arg(a, "node-name") : host_name(mem);
     const struct passwd *user = strcmp(user_name, "root") ? getpwnam(user_name) : NULL;
     const char *address = arg(a, "node-ip") ? arg(a, "node-ip") : address_of_host(mem);
-    struct str port = str_from(str_of(listen), (size_t)str_rfind(str_of(listen), ':') + 1);
+    ptrdiff_t colon = str_rfind(str_of(listen), ':');
+    struct str host = str_head(str_of(listen), colon < 0 ? strlen(listen) : (size_t)colon);
+    struct str port = colon < 0 ? STR("6443") : str_from(str_of(listen), (size_t)colon + 1);
+    bool everywhere = host.len == 0 || str_is(host, "0.0.0.0") || str_is(host, "[::]") || str_is(host, "*");
     char *server_dir = str_fmtz(mem, "%s/server", dir), *credentials = str_fmtz(mem, "%s/server/agent", dir);
-    char *advertise = str_fmtz(mem, "%s:" STR_FMT, address, STR_ARG(port)),
-         *local = str_fmtz(mem, "127.0.0.1:" STR_FMT, STR_ARG(port));
+    char *local = everywhere ? str_fmtz(mem, "127.0.0.1:" STR_FMT, STR_ARG(port)) : str_z(mem, str_of(listen));
+    char *advertise = everywhere ? str_fmtz(mem, "%s:" STR_FMT, address, STR_ARG(port)) : local;
     int r;
     if (geteuid() != 0)
         return cli_fail("up: must be root, to run containers");
