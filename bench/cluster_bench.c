@@ -30,7 +30,7 @@ enum {
 };
 
 static const char *binary = "build/src/cli/sampan", *pod_file = "bench/data/pod.json", *where = ".";
-static double seconds = 3, idle_seconds = 20;
+static double seconds = 6, idle_seconds = 20;
 
 /* ---- figures */
 
