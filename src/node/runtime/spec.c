@@ -287,6 +287,38 @@ static bool rule_stands(const struct doc *rule, const struct doc *have)
     return !any_cap(doc_get(ex, "caps"), have) && !arch_listed(doc_get(ex, "arches"));
 }
 
+/* The profile is made for engines that let anybody make user namespaces. Like CRI-O and containerd we keep what makes
+ * namespaces and mounts for those with CAP_SYS_ADMIN; clone without such flags stays, and clone3, whose flags a filter
+ * can't see, says ENOSYS, so that libc falls back to clone. */
+static bool for_admins(struct str name)
+{
+    static const char *const names[] = {"clone",      "clone3", "fsconfig",   "fsmount",       "fsopen",
+                                        "fspick",     "mount",  "move_mount", "mount_setattr", "open_tree",
+                                        "pivot_root", "setns",  "umount",     "umount2",       "unshare"};
+    for (size_t i = 0; i < COUNT(names); i++)
+        if (str_is(name, names[i]))
+            return true;
+    return false;
+}
+
+static struct doc *rule_new(struct arena *mem, struct doc *rules, const char *name, const char *action)
+{
+    struct doc *r = doc_push(rules, doc_new_object(mem));
+    push(mem, doc_sub_array(mem, r, "names"), str_of(name));
+    doc_put_str(mem, r, "action", str_of(action));
+    return r;
+}
+
+static void put_clone_rules(struct arena *mem, struct doc *rules)
+{
+    enum { NEW_NAMESPACES = 0x7e020000, NO_SYSCALL = 38 };
+    struct doc *arg =
+        doc_push(doc_sub_array(mem, rule_new(mem, rules, "clone", "SCMP_ACT_ALLOW"), "args"), doc_new_object(mem));
+    doc_put_int(mem, arg, "index", 0), doc_put_int(mem, arg, "value", NEW_NAMESPACES);
+    doc_put_int(mem, arg, "valueTwo", 0), doc_put_str(mem, arg, "op", STR("SCMP_CMP_MASKED_EQ"));
+    doc_put_int(mem, rule_new(mem, rules, "clone3", "SCMP_ACT_ERRNO"), "errnoRet", NO_SYSCALL);
+}
+
 struct doc *spec_seccomp(struct arena *mem, const struct doc *profile, const struct doc *have)
 {
     struct doc *out = doc_new_object(mem);
@@ -303,12 +335,21 @@ struct doc *spec_seccomp(struct arena *mem, const struct doc *profile, const str
     push(mem, arches, STR("SCMP_ARCH_RISCV64"));
 #endif
     struct doc *rules = doc_sub_array(mem, out, "syscalls");
+    bool admin = listed_by_name(have, "SYS_ADMIN");
+    if (!admin)
+        put_clone_rules(mem, rules);
     doc_each(r, doc_get(profile, "syscalls"))
     {
         if (!rule_stands(r, have))
             continue;
+        struct doc *names = doc_new_array(mem);
+        doc_each(name, doc_get(r, "names")) if (admin || !for_admins(doc_string(name)))
+            doc_push(names, doc_copy(mem, name));
+        if (doc_len(names) == 0)
+            continue;
         struct doc *to = doc_push(rules, doc_new_object(mem));
-        static const char *const keys[] = {"names", "action", "errnoRet", "args"};
+        doc_put(mem, to, "names", names);
+        static const char *const keys[] = {"action", "errnoRet", "args"};
         for (size_t i = 0; i < COUNT(keys); i++) {
             const struct doc *v = doc_get(r, keys[i]);
             if (v && v->type != DOC_NULL && (v->type != DOC_ARRAY || v->count))
