@@ -24,6 +24,40 @@ static bool selector_fits(const struct pod *p)
     return true;
 }
 
+/* Source: kubelet sysctl/allowlist.go, safe_sysctls.go. Unsafe ones can't be allowed by an option here. */
+static bool sysctls_fit(const struct pod *p, struct arena *mem, struct str *ret_message)
+{
+    static const char *const safe[] = {"kernel.shm_rmid_forced",
+                                       "net.ipv4.ip_local_port_range",
+                                       "net.ipv4.tcp_syncookies",
+                                       "net.ipv4.ping_group_range",
+                                       "net.ipv4.ip_unprivileged_port_start",
+                                       "net.ipv4.ip_local_reserved_ports",
+                                       "net.ipv4.tcp_keepalive_time",
+                                       "net.ipv4.tcp_fin_timeout",
+                                       "net.ipv4.tcp_keepalive_intvl",
+                                       "net.ipv4.tcp_keepalive_probes",
+                                       "net.ipv4.tcp_rmem",
+                                       "net.ipv4.tcp_wmem"};
+    doc_each(s, doc_path(p->spec, "securityContext", "sysctls", NULL))
+    {
+        char *name = str_z(mem, doc_str(s, "name"));
+        bool allowed = false;
+        for (char *c = name; *c; c++)
+            *c = *c == '/' ? '.' : *c;
+        for (size_t i = 0; i < sizeof(safe) / sizeof(safe[0]); i++)
+            allowed = allowed || strcmp(name, safe[i]) == 0;
+        const char *host = strncmp(name, "net.", 4) == 0 ? (p->host_network ? "host net enabled" : NULL)
+                                                         : (p->host_ipc ? "host ipc enabled" : NULL);
+        if (allowed && !host)
+            continue;
+        *ret_message = allowed ? str_fmt(mem, "forbidden sysctl: \"%s\" not allowed with %s", name, host)
+                               : str_fmt(mem, "forbidden sysctl: \"%s\" not allowlisted", name);
+        return false;
+    }
+    return true;
+}
+
 int pod_admit(struct pod *p, struct arena *mem, const char **ret_reason, struct str *ret_message)
 {
     struct node *n = p->node;
@@ -58,5 +92,7 @@ int pod_admit(struct pod *p, struct arena *mem, const char **ret_reason, struct 
             STR("Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector");
         return -1;
     }
+    if (!sysctls_fit(p, mem, ret_message))
+        return *ret_reason = "SysctlForbidden", -1;
     return 0;
 }

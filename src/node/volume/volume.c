@@ -15,12 +15,14 @@
 #include "schema/quantity.h"
 
 static const struct {
-    const char *key;
+    const char *key, *dir; /* in the spec; below volumes/, as kubelet's plugins are named */
     volume_step_fn *step;
     bool tmpfs;
-} kinds[] = {{"emptyDir", volume_empty_dir, false}, {"configMap", volume_payload, false},
-             {"secret", volume_payload, true},      {"downwardAPI", volume_payload, false},
-             {"projected", volume_payload, true},   {"hostPath", volume_host_path, false}};
+} kinds[] = {
+    {"emptyDir", "empty-dir", volume_empty_dir, false}, {"configMap", "configmap", volume_payload, false},
+    {"secret", "secret", volume_payload, true},         {"downwardAPI", "downward-api", volume_payload, false},
+    {"projected", "projected", volume_payload, true},   {"hostPath", "host-path", volume_host_path, false},
+};
 enum { KIND_COUNT = sizeof(kinds) / sizeof(kinds[0]) };
 
 static int kind_of(const struct doc *spec)
@@ -54,7 +56,7 @@ static void volumes_begin(struct pod *p)
         pv->pod = p, pv->name = str_dup(p->keep, doc_str(v, "name"));
         int kind = kind_of(v);
         pv->path = str_fmtz(p->keep, "%s/pods/" STR_FMT "/volumes/kubernetes.io~%s/" STR_FMT, p->node->kubelet_dir,
-                            STR_ARG(p->uid), kind < 0 ? "other" : kinds[kind].key, STR_ARG(pv->name));
+                            STR_ARG(p->uid), kind < 0 ? "other" : kinds[kind].dir, STR_ARG(pv->name));
         loop_timer_init(p->node->loop, &pv->renew, token_due);
     }
 }
@@ -123,8 +125,13 @@ void volumes_stop(struct pod *p)
 void volumes_remove(struct pod *p)
 {
     cleanup_arena struct arena *mem = arena_new();
-    char *root = str_fmtz(mem, "%s/pods/" STR_FMT, p->node->kubelet_dir, STR_ARG(p->uid));
     volumes_stop(p);
+    volumes_remove_tree(str_fmtz(mem, "%s/pods/" STR_FMT, p->node->kubelet_dir, STR_ARG(p->uid)));
+}
+
+void volumes_remove_tree(const char *root)
+{
+    cleanup_arena struct arena *mem = arena_new();
     /* what this agent or a former one mounted below, without asking which: longest paths first */
     struct str text, line;
     if (files_read(AT_FDCWD, "/proc/self/mounts", 8 << 20, mem, &text) == 0) {
