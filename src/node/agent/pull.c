@@ -63,9 +63,35 @@ static void pulled(void *ctx, const struct image *i, int error, struct str messa
     loop_timer_start(&c->backoff, 1000);
 }
 
-static void begin(struct container *c, struct str image)
+/* The pod's pull secrets. False: one is awaited, and the pod will be kicked. */
+static bool pull_secrets(struct container *c, const struct image_ref *ref, struct keyring *ret, struct arena *mem)
 {
     struct pod *p = c->pod;
+    struct sb missing = SB(mem);
+    *ret = (struct keyring){0};
+    doc_each(s, doc_get(p->spec, "imagePullSecrets"))
+    {
+        const struct doc *secret;
+        struct str name = doc_str(s, "name");
+        if (name.len == 0)
+            continue;
+        enum config_state state = configs_get(p->node->configs, p, CONFIG_SECRET, name, &secret);
+        if (state == CONFIG_WAITING)
+            return false;
+        if (state == CONFIG_MISSING || !keyring_add(ret, mem, secret, ref))
+            sb_addf(&missing, "%s" STR_FMT, missing.len ? ", " : "", STR_ARG(name));
+    }
+    if (missing.len)
+        pod_event(p, NULL, "Warning", "FailedToRetrieveImagePullSecret",
+                  "Unable to retrieve some image pull secrets (%s); attempting to pull the image may not succeed.",
+                  sb_z(&missing));
+    return true;
+}
+
+static void begin(struct container *c, struct str image, const struct image_ref *ref, struct arena *mem)
+{
+    struct pod *p = c->pod;
+    struct keyring keyring;
     if (c->pull_backoff_s && strcmp(c->waiting_reason, "ErrImagePull") == 0) {
         /* the failure was shown; now the wait is */
         pod_event(p, c, "Normal", "BackOff", "Back-off pulling image \"" STR_FMT "\"", STR_ARG(image));
@@ -75,9 +101,11 @@ static void begin(struct container *c, struct str image)
         loop_timer_start(&c->backoff, (int64_t)c->pull_backoff_s * 1000 - 1000);
         return;
     }
+    if (!pull_secrets(c, ref, &keyring, mem))
+        return;
     pod_event(p, c, "Normal", "Pulling", "Pulling image \"" STR_FMT "\"", STR_ARG(image));
     c->pulling = true, c->pull_started_us = loop_now_us(p->node->loop);
-    images_pull(p->node->images, p->node->net, image, NULL, pulled, c);
+    images_pull(p->node->images, p->node->net, image, &keyring, pulled, c);
 }
 
 int image_ensure(struct container *c)
@@ -113,6 +141,6 @@ int image_ensure(struct container *c)
         loop_timer_start(&c->backoff, 10000);
         return 0;
     }
-    begin(c, image);
+    begin(c, image, &ref, mem);
     return 0;
 }

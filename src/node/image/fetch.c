@@ -33,6 +33,9 @@ struct pull {
     struct arena *mem;
     uint64_t id;
     struct str name;
+    struct ipc *net;
+    struct keyring keyring;
+    int tried; /* of the keyring */
     struct blob blobs[IMAGE_LAYERS_MAX];
     int blob_count;
     struct image_info info;
@@ -150,9 +153,15 @@ static void unpack_layer(struct pull *p, int i)
     child_reap(p->store->loop, pid);
 }
 
+static void ask(struct pull *p);
+
 static void fetched(void *ctx, struct ipc_msg *m)
 {
     struct pull *p = ctx;
+    if ((m->error == -EACCES || m->error == -ENOENT) && p->tried < p->keyring.count) {
+        ask(p);
+        return;
+    }
     if (m->error) {
         p->error = m->error, p->why = str_dup(p->mem, m->message);
         pull_end(p, NULL);
@@ -180,7 +189,39 @@ static void add_waiter(struct pull *p, images_done_fn *done, void *ctx)
     list_add_tail(&p->waiters, &w->link);
 }
 
-void images_pull(struct images *s, struct ipc *net, struct str name, const struct image_credentials *credentials,
+/* With the next credentials; a pull that was refused has fetched no layer yet. */
+static void ask(struct pull *p)
+{
+    const struct image_credentials none = {0}, *c = &none;
+    if (p->tried < p->keyring.count)
+        c = &p->keyring.found[p->tried++].credentials;
+    struct ipc_body b = IPC_BODY(p->mem);
+    ipc_put_u64(&b, p->id);
+    ipc_put_str(&b, p->name);
+    ipc_put_str(&b, c->user), ipc_put_str(&b, c->password);
+    ipc_put_str(&b, str_of(image_arch()));
+    ipc_call(p->net, IPC_PULL, &b, NULL, 0, fetched, p);
+}
+
+static void keyring_copy(struct keyring *to, const struct keyring *from, struct arena *mem)
+{
+    for (int i = 0; from && i < from->count; i++, to->count++) {
+        to->found[i].key = str_dup(mem, from->found[i].key);
+        to->found[i].credentials.user = str_dup(mem, from->found[i].credentials.user);
+        to->found[i].credentials.password = str_dup(mem, from->found[i].credentials.password);
+    }
+}
+
+static bool keyring_same(const struct keyring *a, const struct keyring *b)
+{
+    for (int i = 0; b && i < a->count && i < b->count; i++)
+        if (!str_eq(a->found[i].credentials.user, b->found[i].credentials.user) ||
+            !str_eq(a->found[i].credentials.password, b->found[i].credentials.password))
+            return false;
+    return a->count == (b ? b->count : 0);
+}
+
+void images_pull(struct images *s, struct ipc *net, struct str name, const struct keyring *keyring,
                  images_done_fn *done, void *ctx)
 {
     struct arena *mem = arena_new();
@@ -189,14 +230,15 @@ void images_pull(struct images *s, struct ipc *net, struct str name, const struc
     list_each(at, &s->pulls)
     {
         struct pull *p = container_of(at, struct pull, link);
-        if (str_eq(p->name, full)) {
+        if (str_eq(p->name, full) && keyring_same(&p->keyring, keyring)) {
             add_waiter(p, done, ctx);
             arena_free(mem);
             return;
         }
     }
     struct pull *p = arena_new_of(mem, struct pull);
-    p->store = s, p->mem = mem, p->id = ++s->next_pull, p->name = full;
+    p->store = s, p->mem = mem, p->id = ++s->next_pull, p->name = full, p->net = net;
+    keyring_copy(&p->keyring, keyring, mem);
     list_init(&p->waiters), list_add_tail(&s->pulls, &p->link);
     add_waiter(p, done, ctx);
     if (!net || full.len == 0) {
@@ -204,13 +246,7 @@ void images_pull(struct images *s, struct ipc *net, struct str name, const struc
         pull_end(p, NULL);
         return;
     }
-    struct ipc_body b = IPC_BODY(mem);
-    ipc_put_u64(&b, p->id);
-    ipc_put_str(&b, full);
-    ipc_put_str(&b, credentials ? credentials->user : STR_NULL),
-        ipc_put_str(&b, credentials ? credentials->password : STR_NULL);
-    ipc_put_str(&b, str_of(image_arch()));
-    ipc_call(net, IPC_PULL, &b, NULL, 0, fetched, p);
+    ask(p);
 }
 
 void images_forget(struct images *s, void *ctx)

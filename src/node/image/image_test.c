@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "node/files.h"
+#include "node/image/keyring.h"
 #include "node/image/info.h"
 #include "node/image/ref.h"
 #include "node/image/unpack.h"
@@ -222,12 +223,45 @@ static void test_unpack_lies(void **state)
     done(&r);
 }
 
+/* Source: pkg/credentialprovider keyring_test.go */
+static void test_keyring(void **state)
+{
+    static const struct {
+        const char *key, *image;
+        bool fits;
+    } cases[] = {{"localhost:5000", "localhost:5000/a/b:1", true},
+                 {"localhost:5000", "localhost:5001/a/b:1", false},
+                 {"https://registry.io/v1/", "registry.io/a", true},
+                 {"registry.io/team", "registry.io/team/app", true},
+                 {"registry.io/team", "registry.io/other/app", false},
+                 {"*.registry.io", "eu.registry.io/a", true},
+                 {"*.registry.io", "registry.io/a", false},
+                 {"*.registry.io", "x.eu.registry.io/a", false},
+                 {"*.io", "evil.io.com/a", false},
+                 {"https://index.docker.io/v1/", "nginx", true},
+                 {"index.docker.io", "registry.io/nginx", false}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        cleanup_arena struct arena *mem = arena_new();
+        struct keyring k = {0};
+        struct image_ref ref;
+        struct str text = str_fmt(mem, "{\"%s\":{\"auth\":\"%s\"}}", cases[i].key, "dTpwOnE=" /* u:p:q */);
+        struct str secret =
+            str_fmt(mem, "{\"type\":\"kubernetes.io/dockercfg\",\"data\":{\".dockercfg\":\"" STR_FMT "\"}}",
+                    STR_ARG(str_base64(mem, text)));
+        assert_true(image_ref_parse(mem, str_of(cases[i].image), &ref));
+        assert_true(keyring_add(&k, mem, doc_parse(mem, secret, NULL, NULL), &ref));
+        assert_int_equal(k.count, cases[i].fits);
+        if (k.count)
+            assert_true(str_is(k.found[0].credentials.user, "u") && str_is(k.found[0].credentials.password, "p:q"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ref),         cmocka_unit_test(test_index_pick),
-        cmocka_unit_test(test_unpack_good), cmocka_unit_test(test_unpack_attacks),
-        cmocka_unit_test(test_unpack_lies),
+        cmocka_unit_test(test_keyring),        cmocka_unit_test(test_ref),
+        cmocka_unit_test(test_index_pick),     cmocka_unit_test(test_unpack_good),
+        cmocka_unit_test(test_unpack_attacks), cmocka_unit_test(test_unpack_lies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

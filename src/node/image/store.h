@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "base/loop.h"
 #include "node/image/info.h"
+#include "node/image/keyring.h"
 #include "node/image/ref.h"
 
 struct image {
@@ -53,11 +54,10 @@ int images_record(struct images *s, const struct image_info *info, struct str na
 /* Pull by the net helper, unpack, record. done is called from the loop; several pulls of one name are one.
  *   error -errno and message (kubelet's words) on failure. image is pinned by whoever wants it. */
 typedef void images_done_fn(void *ctx, const struct image *image, int error, struct str message);
-struct image_credentials {
-    struct str user, password;
-};
-void images_pull(struct images *s, struct ipc *net, struct str ref, const struct image_credentials *credentials,
-                 images_done_fn *done, void *ctx);
+/* keyring: tried one after the other until the registry gives the image; NULL or empty: without credentials. Pulls of
+ * one name with other credentials are others: who may not pull an image does not get it by another's leave. */
+void images_pull(struct images *s, struct ipc *net, struct str ref, const struct keyring *keyring, images_done_fn *done,
+                 void *ctx);
 void images_forget(struct images *s, void *ctx); /* no more done() with this ctx */
 /* What net asks: BLOB_WANT and BLOB_DONE. */
 void images_message(struct images *s, struct ipc *net, struct ipc_msg *m);
