@@ -26,18 +26,45 @@ struct exec {
     char id[68];
     char *process, *pid_file;
     struct child *child;
-    uv_poll_t poll;
+    uv_poll_t poll, listener, giver; /* output; crun's way to us, and what comes by it: the terminal */
+    int listener_fd, giver_fd;       /* -1: closed */
+    char *console;                   /* the listener's path */
+    int handles;                     /* not yet closed by the loop, and one for the exec itself */
     bool polled, timed_out, ended;
     int code;
     struct loop_timer timer;
     struct sb text;
     void (*done)(void *ctx, int code, struct str output);
+    void (*opened)(void *ctx, int terminal); /* NULL once called */
     void *ctx;
 };
+enum { TERMINAL_MS_MAX = 10000 };
 
 static void freed(uv_handle_t *h)
 {
-    arena_free(container_of((uv_poll_t *)h, struct exec, poll)->mem);
+    struct exec *e = h->data;
+    if (--e->handles == 0)
+        arena_free(e->mem);
+}
+
+static bool poll_begin(struct exec *e, uv_poll_t *poll, int fd, uv_poll_cb cb)
+{
+    if (uv_poll_init(loop_uv_handle(e->loop), poll, fd) < 0)
+        return false;
+    poll->data = e, e->handles++;
+    uv_poll_start(poll, UV_READABLE, cb);
+    return true;
+}
+
+/* Only of one that was begun. */
+static void poll_end(uv_poll_t *poll, int *fd)
+{
+    if (*fd < 0)
+        return;
+    uv_poll_stop(poll);
+    close(*fd);
+    *fd = -1;
+    uv_close((uv_handle_t *)poll, freed);
 }
 
 static void drop(struct exec *e)
@@ -50,18 +77,32 @@ static void drop(struct exec *e)
     if (e->terminal >= 0)
         close(e->terminal);
     unlink(e->process), unlink(e->pid_file);
-    if (e->output >= 0) {
-        uv_poll_stop(&e->poll);
-        close(e->output);
-    }
     if (e->polled)
-        uv_close((uv_handle_t *)&e->poll, freed);
-    else
+        poll_end(&e->poll, &e->output);
+    else if (e->output >= 0)
+        close(e->output);
+    poll_end(&e->listener, &e->listener_fd), poll_end(&e->giver, &e->giver_fd);
+    if (e->console)
+        unlink(e->console);
+    if (--e->handles == 0)
         arena_free(e->mem);
+}
+
+/* Without a terminal nothing is left to tell: opened has told it. */
+static void no_terminal(struct exec *e, int error)
+{
+    void (*opened)(void *ctx, int terminal) = e->opened;
+    e->opened = NULL;
+    opened(e->ctx, error);
+    drop(e);
 }
 
 static void finish(struct exec *e)
 {
+    if (e->opened) {
+        no_terminal(e, -ENOEXEC);
+        return;
+    }
     void (*done)(void *ctx, int code, struct str output) = e->done;
     done(e->ctx, e->timed_out ? -ETIMEDOUT : e->code, sb_str(&e->text));
     drop(e);
@@ -112,8 +153,11 @@ static void kill_all(struct exec *e)
 static void on_timeout(struct loop_timer *t)
 {
     struct exec *e = container_of(t, struct exec, timer);
-    e->timed_out = true;
     kill_all(e);
+    if (e->opened)
+        no_terminal(e, -ETIMEDOUT);
+    else
+        e->timed_out = true;
 }
 
 static struct doc *process_doc(struct container *c, const struct exec_opts *o, struct arena *mem)
@@ -148,17 +192,8 @@ static _Noreturn void exec_child(struct node *n, const struct exec *e, int fds[3
     _exit(126);
 }
 
-/* crun gives the terminal's master through a socket; it connects at once, so a blocking accept in the loop is not
- * wanted: the socket is polled by the caller's first read instead. A short blocking wait of at most a second is what we
- * do. */
-static int accept_terminal(int listener)
+static int take_terminal(int socket)
 {
-    struct timeval limit = {.tv_sec = 2};
-    setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    cleanup_fd int s = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    if (s < 0)
-        return -errno;
-    setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     char name[256];
     union {
         struct cmsghdr align;
@@ -167,13 +202,50 @@ static int accept_terminal(int listener)
     struct iovec iov = {name, sizeof(name)};
     struct msghdr m = {
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
-    if (recvmsg(s, &m, MSG_CMSG_CLOEXEC) < 0)
+    ssize_t n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    if (n < 0)
         return -errno;
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
     int fd = -EBADMSG;
     if (c && c->cmsg_type == SCM_RIGHTS)
         memcpy(&fd, CMSG_DATA(c), sizeof(fd));
     return fd;
+}
+
+static void on_terminal(uv_poll_t *poll, int status, int events)
+{
+    struct exec *e = poll->data;
+    int fd = take_terminal(e->giver_fd);
+    if (fd == -EAGAIN || fd == -EINTR)
+        return;
+    poll_end(&e->giver, &e->giver_fd);
+    if (fd < 0) {
+        kill_all(e);
+        no_terminal(e, fd);
+        return;
+    }
+    void (*opened)(void *ctx, int terminal) = e->opened;
+    e->opened = NULL, e->terminal = fd;
+    loop_timer_stop(&e->timer);
+    opened(e->ctx, fcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
+static void on_console(uv_poll_t *poll, int status, int events)
+{
+    struct exec *e = poll->data;
+    int fd = accept4(e->listener_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    poll_end(&e->listener, &e->listener_fd);
+    unlink(e->console);
+    if (fd >= 0 && poll_begin(e, &e->giver, fd, on_terminal)) {
+        e->giver_fd = fd;
+        return;
+    }
+    if (fd >= 0)
+        close(fd);
+    kill_all(e);
+    no_terminal(e, -EIO);
 }
 
 static int listen_at(const char *path)
@@ -182,7 +254,7 @@ static int listen_at(const char *path)
     if (strlen(path) >= sizeof(a.sun_path))
         return -ENAMETOOLONG;
     memcpy(a.sun_path, path, strlen(path) + 1);
-    int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (s < 0 || bind(s, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(s, 1) < 0)
         return s >= 0 ? close(s) : 0, -errno;
     return s;
@@ -228,6 +300,7 @@ static int launch(struct exec *e, struct container *c, const struct exec_opts *o
     cleanup_fd int listener = r == 0 && o->tty ? listen_at(console) : -1;
     if (r < 0 || (o->tty && listener < 0))
         return r < 0 ? r : listener;
+    e->console = o->tty ? console : NULL;
     if ((r = make_pipes(e, o, child, ours)) < 0)
         return r;
     char *root = str_fmtz(e->mem, "--root=%s/crun", n->run_dir), *crun = str_fmtz(e->mem, "%s", n->crun);
@@ -243,12 +316,11 @@ static int launch(struct exec *e, struct container *c, const struct exec_opts *o
     if (pid < 0)
         return -errno;
     e->pid = pid;
-    if (o->tty) {
-        e->terminal = accept_terminal(listener);
-        unlink(console);
-        if (e->terminal < 0)
-            return kill(-pid, SIGKILL), e->terminal;
-        ret_fds[0] = fcntl(e->terminal, F_DUPFD_CLOEXEC, 0);
+    if (o->tty && poll_begin(e, &e->listener, listener, on_console)) {
+        e->listener_fd = listener, listener = -1;
+        loop_timer_start(&e->timer, TERMINAL_MS_MAX);
+    } else if (o->tty) {
+        return kill(-pid, SIGKILL), -ENOMEM;
     }
     e->child = child_watch(n->loop, pid, on_end, e);
     return e->child ? 0 : -ESRCH;
@@ -264,6 +336,10 @@ struct exec *exec_start(struct container *c, const struct exec_opts *o, int ret_
                        .mem = mem,
                        .output = -1,
                        .terminal = -1,
+                       .handles = 1,
+                       .listener_fd = -1,
+                       .giver_fd = -1,
+                       .opened = o->tty ? o->opened : NULL,
                        .text = SB(mem),
                        .done = o->done,
                        .ctx = o->ctx,
@@ -282,12 +358,9 @@ struct exec *exec_start(struct container *c, const struct exec_opts *o, int ret_
         drop(e);
         return NULL;
     }
-    if (e->output >= 0) {
-        e->polled = uv_poll_init(loop_uv_handle(e->loop), &e->poll, e->output) == 0;
-        if (e->polled)
-            uv_poll_start(&e->poll, UV_READABLE, on_output);
-    }
-    if (o->timeout_ms > 0)
+    if (e->output >= 0)
+        e->polled = poll_begin(e, &e->poll, e->output, on_output);
+    if (o->timeout_ms > 0 && !o->tty)
         loop_timer_start(&e->timer, o->timeout_ms);
     return e;
 }

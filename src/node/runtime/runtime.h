@@ -43,6 +43,10 @@ char *runtime_bundle(struct node *n, struct arena *mem, const char *id, const ch
 char *runtime_log_path(struct container *c, struct arena *mem, int attempt);
 /* Watch again what a former agent left running: 0, or -ESRCH when it has ended (then container_exited follows). */
 int runtime_adopt(struct container *c);
+/* The log of the present run is rotated from now on; not any more; all files of a former run go. */
+void rotate_watch(struct container *c);
+void rotate_forget(struct container *c);
+void rotate_remove(struct container *c, int attempt);
 void runtime_new_id(struct node *n, char id[68]);
 
 /* Called by the runtime; the state machine (agent/) provides them. */
@@ -63,10 +67,13 @@ struct exec_opts {
     /* code: exit code, 128 + signal, or -errno when it could not run; output: of both, at most EXEC_OUTPUT_MAX, when
      * gathered. The exec is freed after it returns. */
     void (*done)(void *ctx, int code, struct str output);
+    /* Only with tty, once, later than exec_start: the terminal (the callee's to close), or -errno; then done is not
+     * called. */
+    void (*opened)(void *ctx, int terminal);
     void *ctx;
 };
 enum { EXEC_OUTPUT_MAX = 16 << 10 };
-/* ret_fds: stdin, stdout, stderr as asked for, or the terminal at 0; the caller's to close. NULL with *ret_error. */
+/* ret_fds: stdin, stdout, stderr as asked for; none with tty; the caller's to close. NULL with *ret_error. */
 struct exec *exec_start(struct container *c, const struct exec_opts *opts, int ret_fds[3], int *ret_error);
 struct exec *exec_cancel(struct exec *e); /* kills it; done is not called. NULL is accepted */
 void exec_resize(struct exec *e, int columns, int rows);

@@ -26,6 +26,8 @@ struct served {
     struct node *node;
     uint64_t id;
     struct exec *exec;
+    struct ipc *c; /* of a terminal that is awaited: where its request came from, and which it was */
+    uint32_t request;
 };
 struct serve {
     struct list execs;
@@ -110,12 +112,29 @@ static void on_exit_code(void *ctx, int code, struct str output)
     served_end(s);
 }
 
+/* The channel lives: streams_gone ends what waits for a terminal before it goes. */
+static void on_terminal(void *ctx, int terminal)
+{
+    struct served *s = ctx;
+    cleanup_arena struct arena *mem = arena_new();
+    struct ipc_body b = IPC_BODY(mem);
+    if (terminal < 0) {
+        ipc_reply(s->c, s->request, terminal,
+                  str_fmt(mem, "cannot run a command in the container: %s", strerror(-terminal)), NULL, NULL, 0);
+        served_end(s);
+        return;
+    }
+    ipc_put_u64(&b, s->id);
+    ipc_reply(s->c, s->request, 0, STR_NULL, &b, &terminal, 1);
+    close(terminal);
+}
+
 static void on_exec(struct request *q)
 {
     struct serve *serve = serve_of(q->n);
     if (!find_container(q, true))
         return;
-    struct exec_opts o = {.done = on_exit_code};
+    struct exec_opts o = {.done = on_exit_code, .opened = on_terminal};
     o.args.v = ipc_get_strv(&q->r, q->mem, ARGS_MAX, &o.args.n);
     uint64_t flags = ipc_get_u64(&q->r);
     o.tty = flags & IPC_TTY;
@@ -135,9 +154,11 @@ static void on_exec(struct request *q)
                 close(fds[i]);
         return refuse(q, error, "cannot run a command in the container: %s", strerror(-error));
     }
-    s->node = q->n, s->id = ++serve->next_id;
+    s->node = q->n, s->id = ++serve->next_id, s->c = q->c, s->request = q->id;
     list_add_tail(&serve->execs, &s->link);
     serve->count++;
+    if (o.tty)
+        return; /* on_terminal answers */
     struct ipc_body b = IPC_BODY(q->mem);
     ipc_put_u64(&b, s->id);
     for (int i = 0; i < 3; i++)
