@@ -63,6 +63,7 @@ struct container *container_new(struct pod *p, enum container_kind kind, struct 
 void container_free(struct container *c)
 {
     probes_stop(c);
+    rotate_forget(c);
     loop_timer_stop(&c->backoff), loop_timer_stop(&c->kill_timer);
     c->hook = exec_cancel(c->hook);
     runtime_abandon(c);
@@ -134,9 +135,8 @@ static void create(struct container *c)
 /* What was the present run becomes the last one. */
 static void retire(struct container *c)
 {
-    cleanup_arena struct arena *mem = arena_new();
     if (c->log_attempt > 0)
-        unlink(runtime_log_path(c, mem, c->log_attempt - 1)); /* one former log is kept */
+        rotate_remove(c, c->log_attempt - 1); /* one former log is kept */
     runtime_remove(c, c->end.id);
     free(c->last.message);
     c->last = c->end, c->end = (struct container_end){0};
@@ -408,6 +408,7 @@ void container_exited(struct container *c, int code, bool oom)
     if (!container_active(c))
         return;
     probes_stop(c);
+    rotate_forget(c);
     loop_timer_stop(&c->kill_timer);
     c->hook = exec_cancel(c->hook);
     c->state = CT_EXITED, c->ready = c->started = false, c->pid = 0;

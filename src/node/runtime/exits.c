@@ -86,6 +86,9 @@ int runtime_open(struct node *n)
     uv_poll_init(loop_uv_handle(n->loop), &r->poll, r->fd);
     uv_poll_start(&r->poll, UV_READABLE, on_inotify);
     n->runtime = r;
+    int e = rotate_open(n);
+    if (e < 0)
+        return e;
     n->cgroup_mode = cgroup_detect();
     return 0;
 }
@@ -101,6 +104,7 @@ void runtime_close(struct node *n)
 {
     if (!n->runtime)
         return;
+    rotate_close(n);
     close(n->runtime->fd);
     uv_close((uv_handle_t *)&n->runtime->poll, closed);
     n->runtime = NULL;
@@ -165,6 +169,7 @@ int runtime_adopt(struct container *c)
         free(m);
         return -ESRCH;
     }
+    rotate_watch(c);
     return 0;
 }
 
