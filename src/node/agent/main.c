@@ -140,6 +140,7 @@ static const char *start(struct node *n)
         n->network = NULL;
     }
     record_restore_all(n);
+    strays_end(n);
     if (n->opts.manifest_dir)
         watch_files(n, n->opts.manifest_dir);
     if (n->api) {

@@ -9,6 +9,7 @@
  *   status.c     the status that follows from all that (a pure function)
  *   report.c     sends it
  *   record.c     what a later agent finds again
+ *   stray.c      what a former agent left and nobody claims
  *   watch.c      pods from the API and from files */
 #ifndef SAMPAN_NODE_AGENT_PODS_H
 #define SAMPAN_NODE_AGENT_PODS_H
@@ -75,6 +76,10 @@ void report_stop(struct pod *p);
 void record_pod(struct pod *p);
 void record_container(struct container *c);
 void record_restore_all(struct node *n); /* makes pods of what a former agent left */
+
+/* stray.c: after the records have been read; and once the API's pods are known. Without an API nothing is removed. */
+void strays_end(struct node *n);
+void strays_remove_files(struct node *n);
 
 /* watch.c */
 void watch_start(struct node *n);

@@ -139,7 +139,7 @@ static void restore(struct node *n, const char *uid)
     if (doc_int(d, "version", 0) != RECORD_VERSION ||
         !str_is(doc_str(doc_path(d, "pod", "metadata", NULL), "uid"), uid)) {
         log_warn("record", "a pod's record can't be read; its containers are ended", "uid=%s", uid);
-        return; /* watch.c's cleanup of strangers takes it */
+        return; /* strays_end does */
     }
     struct pod *p = pod_new(n, doc_get(d, "pod"));
     p->adopted = true, p->from_file = doc_bool(d, "fromFile", false);

@@ -70,6 +70,7 @@ static void on_event(struct api_watch *w, enum watch_event e, const struct doc *
         break;
     case WATCH_SYNC_END:
         each_pod(n, sweep);
+        strays_remove_files(n);
         break;
     case WATCH_ADDED:
     case WATCH_MODIFIED:
