@@ -85,7 +85,8 @@ def test_exec_with_a_terminal(ns):
 def test_agent_stops_clean(ns):
     ns.pod('p', shell(SLEEP))
     ns.ready('p')
-    ns.cluster.kill(ns.cluster.process('agent'), 15)
-    eventually(lambda: 'what=agent' in ns.cluster.log() and 'ended' in ns.cluster.log(), 10)
-    assert 'handle still open' not in ns.cluster.log(), ns.cluster.log()
-    ns.ready('p')
+    old = ns.cluster.process('agent')
+    ns.cluster.kill(old, 15)
+    eventually(lambda: old not in ns.lab.processes(), 10)
+    assert 'handle still open' not in ns.lab.read('/run/sampan/up.log')
+    ns.wait('pods', 'p', lambda p: container_of(p)['restartCount'] == 0 and container_of(p)['ready'], 10)

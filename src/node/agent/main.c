@@ -162,6 +162,7 @@ static void stop(struct node *n)
         n->net = ipc_free(n->net);
     n->api = api_disconnect(n->api);
     runtime_close(n);
+    children_forget(n->loop);
     n->images = images_close(n->images);
 }
 

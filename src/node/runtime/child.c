@@ -15,6 +15,8 @@ struct child {
     void *ctx;
 };
 
+static const char ours; /* its address marks our handles in the loop */
+
 static void freed(uv_handle_t *h)
 {
     free(container_of((uv_poll_t *)h, struct child, poll));
@@ -54,6 +56,7 @@ struct child *child_watch(struct loop *l, int pid, void (*ended)(void *ctx, int 
     struct child *c = calloc(1, sizeof(*c));
     if (!c || uv_poll_init(loop_uv_handle(l), &c->poll, fd) < 0)
         return free(c), close(fd), NULL;
+    c->poll.data = (void *)(uintptr_t)&ours;
     c->fd = fd, c->pid = pid, c->ended = ended, c->ctx = ctx;
     uv_poll_start(&c->poll, UV_READABLE, on_end);
     return c;
@@ -67,4 +70,15 @@ void child_reap(struct loop *l, int pid)
 {
     if (pid > 0)
         child_watch(l, pid, reaped, NULL);
+}
+
+static void close_ours(uv_handle_t *h, void *arg)
+{
+    if (h->data == &ours && !uv_is_closing(h))
+        drop(container_of((uv_poll_t *)h, struct child, poll));
+}
+
+void children_forget(struct loop *l)
+{
+    uv_walk(loop_uv_handle(l), close_ours, NULL);
 }
