@@ -165,7 +165,7 @@ static void event(bool slices, enum watch_event e, const char *text)
 static const char *dig(const char *args)
 {
     const char *out =
-        lab_run(str_fmtz(mem, "nsenter --net=%s/pod0 dig +tries=1 +time=8 +short @10.43.0.10 %s 2>&1", lab.dir, args));
+        lab_run(str_fmtz(mem, "nsenter --net=%s/pod0 dig +tries=1 +time=8 +short @10.96.0.10 %s 2>&1", lab.dir, args));
     return out;
 }
 
@@ -174,10 +174,10 @@ static void test_end_to_end(void **state)
     event(false, WATCH_SYNC_BEGIN, NULL), event(true, WATCH_SYNC_BEGIN, NULL);
     event(
         false, WATCH_ADDED,
-        "{\"metadata\":{\"namespace\":\"default\",\"name\":\"web\"},\"spec\":{\"clusterIP\":\"10.43.0.50\",\"ports\":["
+        "{\"metadata\":{\"namespace\":\"default\",\"name\":\"web\"},\"spec\":{\"clusterIP\":\"10.96.0.50\",\"ports\":["
         "{\"name\":\"http\",\"port\":80}]}}");
     event(false, WATCH_ADDED,
-          "{\"metadata\":{\"namespace\":\"kube-system\",\"name\":\"kube-dns\"},\"spec\":{\"clusterIP\":\"10.43.0.10\","
+          "{\"metadata\":{\"namespace\":\"kube-system\",\"name\":\"kube-dns\"},\"spec\":{\"clusterIP\":\"10.96.0.10\","
           "\"ports\":[{\"name\":\"dns\",\"port\":53,\"protocol\":\"UDP\"},{\"name\":\"t\",\"port\":53}]}}");
     event(false, WATCH_ADDED,
           "{\"metadata\":{\"namespace\":\"default\",\"name\":\"out\"},\"spec\":{\"type\":\"ExternalName\","
@@ -193,15 +193,15 @@ static void test_end_to_end(void **state)
           "\"port\":5432}]}");
     event(false, WATCH_SYNC_END, NULL), event(true, WATCH_SYNC_END, NULL);
     turn_ms(200);
-    assert_string_equal(dig("web.default.svc.cluster.local"), "10.43.0.50\n");
-    assert_string_equal(dig("+tcp web.default.svc.cluster.local"), "10.43.0.50\n");
+    assert_string_equal(dig("web.default.svc.cluster.local"), "10.96.0.50\n");
+    assert_string_equal(dig("+tcp web.default.svc.cluster.local"), "10.96.0.50\n");
     assert_string_equal(dig("db.default.svc.cluster.local"), "10.42.0.7\n");
     assert_string_equal(dig("db-0.db.default.svc.cluster.local"), "10.42.0.7\n");
     assert_string_equal(dig("SRV _pg._tcp.db.default.svc.cluster.local"),
                         "0 100 5432 db-0.db.default.svc.cluster.local.\n");
     assert_string_equal(dig("SRV _http._tcp.web.default.svc.cluster.local"),
                         "0 100 80 web.default.svc.cluster.local.\n");
-    assert_string_equal(dig("-x 10.43.0.50"), "web.default.svc.cluster.local.\n");
+    assert_string_equal(dig("-x 10.96.0.50"), "web.default.svc.cluster.local.\n");
     assert_string_equal(dig("-x 10.42.0.7"), "db-0.db.default.svc.cluster.local.\n");
     assert_string_equal(dig("10-42-0-9.x.pod.cluster.local"), "10.42.0.9\n");
     assert_string_equal(dig("none.default.svc.cluster.local"), "");
@@ -218,20 +218,20 @@ static void test_a_new_helper_learns_all(void **state)
         event(
             false, WATCH_ADDED,
             str_fmtz(mem,
-                     "{\"metadata\":{\"namespace\":\"many\",\"name\":\"s%d\"},\"spec\":{\"clusterIP\":\"10.43.%d.%d\","
+                     "{\"metadata\":{\"namespace\":\"many\",\"name\":\"s%d\"},\"spec\":{\"clusterIP\":\"10.96.%d.%d\","
                      "\"ports\":[{\"port\":80}]}}",
                      i, 1 + i / 250, 1 + i % 250));
     event(false, WATCH_SYNC_END, NULL), event(true, WATCH_SYNC_END, NULL);
     turn_ms(1500);
-    assert_string_equal(dig("s2999.many.svc.cluster.local"), "10.43.12.250\n");
+    assert_string_equal(dig("s2999.many.svc.cluster.local"), "10.96.12.250\n");
     kill(pids[0], SIGKILL), waitpid(pids[0], NULL, 0);
     lab.node.net = ipc_free(lab.node.net);
     network_routed.helper(lab.net, NULL);
     assert_int_equal(start_helper(), 0);
     network_routed.helper(lab.net, lab.node.net);
     turn_ms(1500);
-    assert_string_equal(dig("s0.many.svc.cluster.local"), "10.43.1.1\n");
-    assert_string_equal(dig("s2999.many.svc.cluster.local"), "10.43.12.250\n");
+    assert_string_equal(dig("s0.many.svc.cluster.local"), "10.96.1.1\n");
+    assert_string_equal(dig("s2999.many.svc.cluster.local"), "10.96.12.250\n");
 }
 
 int main(void)

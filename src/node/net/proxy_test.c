@@ -113,37 +113,37 @@ static void spread(struct lab_pod *from, const char *address, int port, bool udp
 static void test_cluster_ip(void **state)
 {
     int from[8];
-    put_service("web", "10.43.0.50", ""), put_slice("web", "012"), settle();
+    put_service("web", "10.96.0.50", ""), put_slice("web", "012"), settle();
     struct lab_pod *const clients[] = {NULL, &lab.pods[0]};
     for (int i = 0; i < 2; i++) {
-        spread(clients[i], "10.43.0.50", 80, /* udp= */ false, 60, from);
+        spread(clients[i], "10.96.0.50", 80, /* udp= */ false, 60, from);
         assert_int_equal(from[0] + from[1] + from[2], 60);
         assert_true(from[0] > 5 && from[1] > 5 && from[2] > 5);
-        spread(clients[i], "10.43.0.50", 80, /* udp= */ true, 60, from);
+        spread(clients[i], "10.96.0.50", 80, /* udp= */ true, 60, from);
         assert_int_equal(from[0] + from[1] + from[2], 60);
         assert_true(from[0] && from[1] && from[2]);
     }
-    assert_string_equal(ask(&lab.pods[0], "10.43.0.50", 81), "refused"); /* no such port */
-    assert_string_equal(ask(&lab.pods[0], "10.43.0.51", 80), "refused"); /* no such service */
-    assert_string_equal(ask(NULL, "10.43.0.51", 80), "refused");
+    assert_string_equal(ask(&lab.pods[0], "10.96.0.50", 81), "refused"); /* no such port */
+    assert_string_equal(ask(&lab.pods[0], "10.96.0.51", 80), "refused"); /* no such service */
+    assert_string_equal(ask(NULL, "10.96.0.51", 80), "refused");
 }
 
 static void test_source_is_kept_between_pods(void **state)
 {
-    put_service("web", "10.43.0.50", ""), put_slice("web", "1"), settle();
-    assert_string_equal(ask(&lab.pods[0], "10.43.0.50", 80), "pod1 10.42.0.2");
+    put_service("web", "10.96.0.50", ""), put_slice("web", "1"), settle();
+    assert_string_equal(ask(&lab.pods[0], "10.96.0.50", 80), "pod1 10.42.0.2");
 }
 
 static void test_hairpin(void **state)
 {
-    put_service("web", "10.43.0.50", ""), put_slice("web", "0"), settle();
-    assert_string_equal(ask(&lab.pods[0], "10.43.0.50", 80), "pod0 169.254.1.1");
+    put_service("web", "10.96.0.50", ""), put_slice("web", "0"), settle();
+    assert_string_equal(ask(&lab.pods[0], "10.96.0.50", 80), "pod0 169.254.1.1");
 }
 
 static void test_node_port(void **state)
 {
     int from[8];
-    put_service("web", "10.43.0.50", ",\"type\":\"NodePort\""), put_slice("web", "012"), settle();
+    put_service("web", "10.96.0.50", ",\"type\":\"NodePort\""), put_slice("web", "012"), settle();
     static const char *const addresses[] = {"127.0.0.1", "169.254.1.1"};
     for (int i = 0; i < 2; i++) {
         spread(NULL, addresses[i], 30080, /* udp= */ false, 40, from);
@@ -156,25 +156,25 @@ static void test_node_port(void **state)
 
 static void test_no_endpoints(void **state)
 {
-    put_service("web", "10.43.0.50", ""), settle();
-    assert_string_equal(ask(NULL, "10.43.0.50", 80), "refused");
-    assert_string_equal(ask(&lab.pods[0], "10.43.0.50", 80), "refused");
+    put_service("web", "10.96.0.50", ""), settle();
+    assert_string_equal(ask(NULL, "10.96.0.50", 80), "refused");
+    assert_string_equal(ask(&lab.pods[0], "10.96.0.50", 80), "refused");
     assert_string_equal(ask(NULL, "127.0.0.1", 30080), "refused");
     put_slice("web", "2"), settle();
-    assert_string_equal(ask(&lab.pods[0], "10.43.0.50", 80), "pod2 10.42.0.2");
+    assert_string_equal(ask(&lab.pods[0], "10.96.0.50", 80), "pod2 10.42.0.2");
     put_slice("web", ""), settle();
-    assert_string_equal(ask(&lab.pods[0], "10.43.0.50", 80), "refused");
+    assert_string_equal(ask(&lab.pods[0], "10.96.0.50", 80), "refused");
 }
 
 static void test_session_affinity(void **state)
 {
     int from[8];
-    put_service("web", "10.43.0.50", ",\"sessionAffinity\":\"ClientIP\""), put_slice("web", "012"), settle();
-    spread(&lab.pods[0], "10.43.0.50", 80, /* udp= */ false, 30, from);
+    put_service("web", "10.96.0.50", ",\"sessionAffinity\":\"ClientIP\""), put_slice("web", "012"), settle();
+    spread(&lab.pods[0], "10.96.0.50", 80, /* udp= */ false, 30, from);
     int chosen = from[0] ? 0 : from[1] ? 1 : 2;
     assert_int_equal(from[chosen], 30);
     put_slice("web", chosen == 0 ? "12" : chosen == 1 ? "02" : "01"), settle(); /* the chosen one goes */
-    spread(&lab.pods[0], "10.43.0.50", 80, /* udp= */ false, 30, from);
+    spread(&lab.pods[0], "10.96.0.50", 80, /* udp= */ false, 30, from);
     assert_int_equal(from[chosen], 0); /* a living one, and always the same */
     int next = from[0] ? 0 : from[1] ? 1 : 2;
     assert_int_equal(from[next], 30);
@@ -185,8 +185,8 @@ static void test_session_affinity(void **state)
 /* One socket's datagrams go on to a living endpoint after theirs is gone. */
 static void test_udp_flow_moves(void **state)
 {
-    put_service("web", "10.43.0.50", ""), put_slice("web", "1"), settle();
-    struct lab_ask a = {.address = "10.43.0.50", .port = 80, .udp = true, .source_port = 5555};
+    put_service("web", "10.96.0.50", ""), put_slice("web", "1"), settle();
+    struct lab_ask a = {.address = "10.96.0.50", .port = 80, .udp = true, .source_port = 5555};
     assert_string_equal(lab_ask(&lab.pods[0], &a), "pod1 10.42.0.2");
     put_slice("web", "2"), settle();
     assert_string_equal(lab_ask(&lab.pods[0], &a), "pod2 10.42.0.2");
@@ -195,25 +195,25 @@ static void test_udp_flow_moves(void **state)
 static void test_loopback_is_guarded(void **state)
 {
     struct lab_ask a = {.address = "127.0.0.1", .port = 30080};
-    put_service("web", "10.43.0.50", ",\"type\":\"NodePort\""), put_slice("web", "1"), settle();
+    put_service("web", "10.96.0.50", ",\"type\":\"NodePort\""), put_slice("web", "1"), settle();
     assert_string_equal(lab_ask(&lab.pods[0], &a), "refused"); /* the pod's own lo: nothing listens */
 }
 
 static void test_restart_keeps_the_table(void **state)
 {
-    put_service("web", "10.43.0.50", ",\"sessionAffinity\":\"ClientIP\""), put_slice("web", "012");
-    put_service("dead", "10.43.0.51", ""), settle();
+    put_service("web", "10.96.0.50", ",\"sessionAffinity\":\"ClientIP\""), put_slice("web", "012");
+    put_service("dead", "10.96.0.51", ""), settle();
     lab_run("nft add table inet foreign");
     lab_stop(&lab);
-    assert_string_equal(ask(NULL, "10.43.0.51", 80), "refused"); /* goes on without the agent */
+    assert_string_equal(ask(NULL, "10.96.0.51", 80), "refused"); /* goes on without the agent */
     assert_int_equal(lab_start(&lab), 0);
     event(false, WATCH_SYNC_BEGIN, NULL), event(true, WATCH_SYNC_BEGIN, NULL);
-    put_service("web", "10.43.0.50", ",\"sessionAffinity\":\"ClientIP\""), put_slice("web", "012");
+    put_service("web", "10.96.0.50", ",\"sessionAffinity\":\"ClientIP\""), put_slice("web", "012");
     event(false, WATCH_SYNC_END, NULL), event(true, WATCH_SYNC_END, NULL);
     settle();
     const char *after = lab_run("nft list map inet sampan unserved");
-    assert_null(strstr(after, "10.43.0.51")); /* it had gone meanwhile */
-    assert_non_null(strstr(lab_run("nft list map inet sampan endpoints"), "10.43.0.50"));
+    assert_null(strstr(after, "10.96.0.51")); /* it had gone meanwhile */
+    assert_non_null(strstr(lab_run("nft list map inet sampan endpoints"), "10.96.0.50"));
     assert_non_null(strstr(lab_run("nft list tables"), "inet foreign"));
     const char *rules = lab_run("nft list ruleset 2>&1"); /* nft(8) must understand what we write */
     assert_null(strstr(rules, "ssertion"));
@@ -223,10 +223,10 @@ static void test_restart_keeps_the_table(void **state)
 
 static void test_others_break_it(void **state)
 {
-    put_service("web", "10.43.0.50", ""), put_slice("web", "01"), settle();
+    put_service("web", "10.96.0.50", ""), put_slice("web", "01"), settle();
     lab_run("nft flush map inet sampan endpoints");
     put_slice("web", "0"), settle(); /* fails, is read back, is written anew */
-    assert_string_equal(ask(&lab.pods[1], "10.43.0.50", 80), "pod0 10.42.0.3");
+    assert_string_equal(ask(&lab.pods[1], "10.96.0.50", 80), "pod0 10.42.0.3");
 }
 
 static int64_t now_us(void)
@@ -239,7 +239,7 @@ static int64_t now_us(void)
 static void many(int n)
 {
     for (int i = 0; i < n; i++) {
-        char *name = str_fmtz(mem, "s%d", i), *ip = str_fmtz(mem, "10.43.%d.%d", 1 + i / 250, 1 + i % 250);
+        char *name = str_fmtz(mem, "s%d", i), *ip = str_fmtz(mem, "10.96.%d.%d", 1 + i / 250, 1 + i % 250);
         event(false, WATCH_ADDED,
               str_fmtz(mem,
                        "{\"metadata\":{\"namespace\":\"many\",\"name\":\"%s\"},\"spec\":{\"clusterIP\":\"%s\","
@@ -269,7 +269,7 @@ static int64_t one_change(const char *pods)
 
 static void test_cost_follows_the_change(void **state)
 {
-    put_service("web", "10.43.0.50", ""), put_slice("web", "012"), settle();
+    put_service("web", "10.96.0.50", ""), put_slice("web", "012"), settle();
     int64_t alone = one_change("012");
     int64_t start = now_us();
     many(1000), settle();
@@ -278,7 +278,7 @@ static void test_cost_follows_the_change(void **state)
     print_message("1,000 services: %lld us at once; one endpoint: %lld us alone, %lld us among them\n", (long long)all,
                   (long long)alone, (long long)among);
     assert_true(among < 4 * alone + 2000);
-    assert_string_equal(ask(&lab.pods[0], "10.43.0.51", 80), "refused");
+    assert_string_equal(ask(&lab.pods[0], "10.96.0.51", 80), "refused");
 }
 
 int main(void)
