@@ -8,9 +8,10 @@
     X("y", true)                                                                                                       \
     X("Y", true)                                                                                                       \
     X("yes", true)                                                                                                     \
-    X("Yes", true) X("YES", true) X("true", true) X("True", true) X("TRUE", true) X("on", true) X("On", true)          \
-        X("ON", true) X("n", false) X("N", false) X("no", false) X("No", false) X("NO", false) X("false", false)       \
-            X("False", false) X("FALSE", false) X("off", false) X("Off", false) X("OFF", false)
+    X("Yes", true)                                                                                                     \
+    X("YES", true) X("true", true) X("True", true) X("TRUE", true) X("on", true) X("On", true) X("ON", true)           \
+        X("n", false) X("N", false) X("no", false) X("No", false) X("NO", false) X("false", false) X("False", false)   \
+            X("FALSE", false) X("off", false) X("Off", false) X("OFF", false)
 
 enum { WORD_MAX = 5, NUMBER_MAX = 512 };
 
