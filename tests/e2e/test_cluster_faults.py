@@ -40,7 +40,8 @@ def restarted(cluster, what, old):
 
 def test_node_tells_its_conditions_labels_addresses_and_capacity(cluster):
     n = node(cluster)
-    assert {c['type']: c['status'] for c in n['status']['conditions']} == {'MemoryPressure': 'False', 'DiskPressure': 'False', 'PIDPressure': 'False', 'Ready': 'True'}
+    assert {c['type']: c['status'] for c in n['status']['conditions']} == {
+        'MemoryPressure': 'False', 'DiskPressure': 'False', 'PIDPressure': 'False', 'Ready': 'True'}
     labels = n['metadata']['labels']
     assert labels['kubernetes.io/hostname'] == 'lab' and labels['kubernetes.io/os'] == 'linux' and labels['kubernetes.io/arch'] in ('amd64', 'arm64')
     assert {a['type']: a['address'] for a in n['status']['addresses']} == {'InternalIP': '10.88.0.1', 'Hostname': 'lab'}

@@ -32,7 +32,8 @@ class Registry:
 
     def push(self, tar, name):
         self.lab.run('skopeo', '--insecure-policy', 'copy', '-q', '--dest-tls-verify=false', f'oci-archive:{tar}', f'docker://{REGISTRY}/{name}')
-        head = self.lab.run('curl', '-sfI', '-H', 'Accept: application/vnd.oci.image.manifest.v1+json', f'http://{REGISTRY}/v2/{name.replace(":", "/manifests/")}').stdout
+        head = self.lab.run('curl', '-sfI', '-H', 'Accept: application/vnd.oci.image.manifest.v1+json',
+                            f'http://{REGISTRY}/v2/{name.replace(":", "/manifests/")}').stdout
         return [line.split()[1] for line in head.splitlines() if line.lower().startswith('docker-content-digest')][0]
 
     def blob_path(self, digest):
