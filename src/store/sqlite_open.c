@@ -193,7 +193,7 @@ static int check_version(struct db *d, const char *dir, struct arena *mem, struc
 /* EXCLUSIVE comes before the first access, so that the WAL's index lives in our memory and not in a shared file. */
 static const char *const settings[] = {
     "PRAGMA locking_mode=EXCLUSIVE", "PRAGMA page_size=4096",     "PRAGMA journal_mode=WAL",
-    "PRAGMA synchronous=FULL",       "PRAGMA cache_size=-256",    "PRAGMA temp_store=MEMORY",
+    "PRAGMA synchronous=FULL",       "PRAGMA cache_size=-1024",   "PRAGMA temp_store=MEMORY",
     "PRAGMA trusted_schema=OFF",     "PRAGMA cell_size_check=ON", "PRAGMA journal_size_limit=33554432",
 };
 
