@@ -8,6 +8,7 @@
  *   YAML of the object before; absent on create
  *   --- want
  *   field: message          one cause a line, none for a valid object; a line break inside a message is shown as \n
+ *   warning: text           what is allowed but hardly meant
  *
  * Objects go through schema_read and schema_default first, and get what the write path would add (uid, namespace ...).
  * With SAMPAN_TRANSCRIPTS=write the files are written anew: read the diff. */
@@ -105,7 +106,8 @@ static struct str run_case(struct arena *mem, struct str head, struct str yaml, 
     struct doc *old = old_yaml.len ? read_object(mem, r, NULL, old_yaml, true) : NULL;
     struct err err = ERR(mem);
     struct sb out = SB(mem);
-    int rc = schema_validate(mem, r, sub, obj, old, NULL, &err);
+    struct warnings warnings = {0};
+    int rc = schema_validate(mem, r, sub, obj, old, &warnings, &err);
     assert_int_equal(rc, err.cause_count ? -1 : 0);
     for (const struct cause *c = err.causes; c; c = c->next) {
         sb_add(&out, c->field);
@@ -114,6 +116,8 @@ static struct str run_case(struct arena *mem, struct str head, struct str yaml, 
             sb_addz(&out, c->message.ptr[i] == '\n' ? "\\n" : (char[]){c->message.ptr[i], 0});
         sb_addc(&out, '\n');
     }
+    for (int i = 0; i < warnings.count; i++)
+        sb_addf(&out, "warning: " STR_FMT "\n", STR_ARG(warnings.texts[i]));
     return sb_str(&out);
 }
 
