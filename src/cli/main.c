@@ -127,6 +127,8 @@ int main(int argc, char **argv)
             help(argc < 2 ? stderr : stdout);
         return argc < 2 ? EXIT_USAGE : 0;
     }
+    if (!strcmp(argv[1], "--version"))
+        argv[1] += 2; /* version */
     const struct command *c = find(argv + 1, argc - 1, &words);
     if (!c) {
         fprintf(stderr, "sampan: unknown command \"%s\"\nSee 'sampan --help'.\n", argv[1]);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* clang-format off */
 #define BOOL_WORDS(X)                                                                                                  \
     X("y", true)                                                                                                       \
     X("Y", true)                                                                                                       \
@@ -12,6 +13,7 @@
     X("YES", true) X("true", true) X("True", true) X("TRUE", true) X("on", true) X("On", true) X("ON", true)           \
         X("n", false) X("N", false) X("no", false) X("No", false) X("NO", false) X("false", false) X("False", false)   \
             X("FALSE", false) X("off", false) X("Off", false) X("OFF", false)
+/* clang-format on */
 
 enum { WORD_MAX = 5, NUMBER_MAX = 512 };
 

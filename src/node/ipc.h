@@ -44,8 +44,8 @@ enum { IPC_BODY_MAX = 64 << 10, IPC_FDS_MAX = 4, IPC_QUEUE_MAX = 1024, IPC_LIST_
       "u64 running, str file name; [the newest log file, its directory, conmon's pidfd while it runs]")                \
     X(FORWARD, "N", "str ns, str pod, str uid, u64 port", "[socket connected inside the pod's network]")               \
     X(PODS, "N", "", "[fd of a memory file: the PodList as JSON]")                                                     \
-    /* cluster DNS, see net/dns_zone.h. kind: 0 gone, 1 has a cluster IP or external name, 2 headless. Addresses are     \
-     * numbers in host order */                                                                                        \
+    /* cluster DNS, see net/dns_zone.h. kind: 0 gone, 1 has a cluster IP or external name, 2 headless. Addresses       \
+     * are numbers in host order */                                                                                    \
     X(DNS_LISTEN, "A", "strv upstream addresses; [bound UDP socket, listening TCP socket]", "")                        \
     X(DNS_RESET, "A", "str zone, u64 service network, u64 prefix, u64 pod network, u64 prefix", "")                    \
     X(DNS_SERVICE, "A",                                                                                                \

@@ -5,6 +5,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 
+/* clang-format off */
 #define ARCHIVE_CALLS(X)                                                                                               \
     X(archive_read_new)                                                                                                \
     X(archive_read_free)                                                                                               \
@@ -21,6 +22,7 @@
                                 X(archive_entry_set_uid) X(archive_entry_gid) X(archive_entry_set_gid)                 \
                                     X(archive_entry_symlink) X(archive_entry_size_is_set) X(archive_entry_perm)        \
                                         X(archive_entry_set_perm) X(archive_errno)
+/* clang-format on */
 struct archive_calls {
 #define X(name) __typeof__(&name) name;
     ARCHIVE_CALLS(X)

@@ -1,3 +1,4 @@
+/* node/net/main.c - the net helper from start to stop: gives up its privileges, then answers the agent. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>

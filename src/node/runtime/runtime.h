@@ -23,7 +23,7 @@ struct child;
 /* NULL: it is gone already (-ESRCH) or no resources. status: as wait's for our own children, else -1. */
 struct child *child_watch(struct loop *l, int pid, void (*ended)(void *ctx, int pid, int status), void *ctx);
 struct child *child_forget(struct child *c); /* NULL is accepted */
-void children_forget(struct loop *l); /* the agent ends: all of them, those of child_reap too */
+void children_forget(struct loop *l);        /* the agent ends: all of them, those of child_reap too */
 void child_reap(struct loop *l, int pid);    /* our own child: wait for it, tell nobody */
 
 /* ---- the sandbox: namespaces pinned under RUN/pods/UID */
