@@ -157,10 +157,11 @@ static void stop(struct node *n)
     list_each_safe(at, &n->pods) pod_free(container_of(at, struct pod, link));
     if (n->network && n->network->stop)
         n->network->stop(n->network_ctx);
-    n->configs = configs_free(n->configs), n->events = events_free(n->events);
+    n->configs = configs_free(n->configs);
     if (n->net)
         n->net = ipc_free(n->net);
-    n->api = api_disconnect(n->api);
+    n->api = api_disconnect(n->api); /* answers what is under way, events' among it */
+    n->events = events_free(n->events);
     runtime_close(n);
     children_forget(n->loop);
     n->images = images_close(n->images);
