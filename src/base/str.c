@@ -110,8 +110,11 @@ struct str str_dup(struct arena *a, struct str s)
 
 char *str_z(struct arena *a, struct str s)
 {
-    assert(s.len == 0 || !memchr(s.ptr, 0, s.len));
-    return (char *)str_dup(a, s).ptr;
+    char *z = (char *)str_dup(a, s).ptr;
+    for (size_t i = 0; i < s.len; i++)
+        if (!z[i])
+            z[i] = '\x7f';
+    return z;
 }
 
 struct str str_vfmt(struct arena *a, const char *fmt, va_list ap)

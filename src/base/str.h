@@ -72,8 +72,10 @@ bool str_next(struct str *rest, char sep, struct str *ret_token);
 bool str_to_i64(struct str s, int64_t *ret);
 bool str_to_u64(struct str s, uint64_t *ret);
 
-struct str str_dup(struct arena *a, struct str s);                           /* NUL-terminated beyond len */
-char *str_z(struct arena *a, struct str s) __attribute__((returns_nonnull)); /* a C string; s must hold no NUL */
+struct str str_dup(struct arena *a, struct str s); /* NUL-terminated beyond len */
+/* A C string. A NUL inside becomes DEL, which stands in no name, number or address: what a stranger sends is never cut
+ * short into something else, and is no reason to stop. */
+char *str_z(struct arena *a, struct str s) __attribute__((returns_nonnull));
 struct str str_fmt(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 struct str str_vfmt(struct arena *a, const char *fmt, va_list ap);
 char *str_fmtz(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3), returns_nonnull));

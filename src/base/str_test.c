@@ -68,6 +68,13 @@ static void test_cut_and_next(void **state)
     }
 }
 
+static void test_c_strings(void **state)
+{
+    assert_string_equal(str_z(mem, STR("a")), "a");
+    assert_string_equal(str_z(mem, STR_NULL), "");
+    assert_string_equal(str_z(mem, STR("10.0.0.1\0x")), "10.0.0.1\x7fx"); /* not 10.0.0.1 */
+}
+
 static void test_numbers(void **state)
 {
     static const struct {
@@ -186,6 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_compare_and_search, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cut_and_next, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_c_strings, setup, teardown),
         cmocka_unit_test_setup_teardown(test_numbers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_builder_grows, setup, teardown),
         cmocka_unit_test_setup_teardown(test_quote_as_go, setup, teardown),

@@ -58,6 +58,9 @@ static const struct {
      "!Pod in version \"v1\" cannot be handled as a Pod: strict decoding error: unknown field \"spec.foo\", unknown "
      "field "
      "\"spec.containers[1].imag\""},
+    {"unknown fields with a NUL (found by fuzzing)", "core.v1.PodSpec", "{'a\\u0000b':1}", FIELDS_STRICT,
+     "!the object provided is unrecognized (must be of type PodSpec): strict decoding error: unknown field "
+     "\"a\\x7fb\""},
     {"unknown fields are dropped", "core.v1.PodSpec", "{'foo':1,'hostname':'h','bar':[{}]}", FIELDS_IGNORE,
      "{'hostname':'h'}"},
     {"names are told apart by case", "core.v1.PodSpec", "{'HostName':'h'}", FIELDS_IGNORE, "{}"},
