@@ -25,9 +25,10 @@ def names(ns, name):
 
 
 def lines(path):
-    """Whole lines: P parts joined."""
+    """Whole lines: P parts joined. The last one may still be on its way from conmon."""
     with open(path) as f:
-        text = ''.join(t if tag == 'F' else t[:-1] for _, _, tag, t in (line.split(' ', 3) for line in f))
+        whole = (line.split(' ', 3) for line in f if line.endswith('\n'))
+        text = ''.join(t if tag == 'F' else t[:-1] for _, _, tag, t in whole)
     return text.split('\n')
 
 
