@@ -88,13 +88,19 @@ class Watcher(threading.Thread):
         self.start()
 
     def run(self):
-        for line in self.reply:
+        for line in self.lines():
             event = json.loads(line)
             name, phase = event["object"]["metadata"]["name"], event["object"].get("status", {}).get("phase")
             if phase == "Running" and name not in self.seen:
                 with self.changed:
                     self.seen[name] = time.time()
                     self.changed.notify_all()
+
+    def lines(self):
+        try:
+            yield from self.reply
+        except OSError: # closed by us, or idle for longer than the connection's patience
+            return
 
     def wait(self, name, seconds=30):
         with self.changed:
