@@ -6,7 +6,9 @@ static void set_scheduled(struct write_job *j, struct doc *pod)
 {
     struct arena *mem = j->mem;
     struct doc *list = doc_sub_array(mem, doc_sub(mem, pod, "status"), "conditions"), *c = NULL;
-    doc_each(d, list) if (str_is(doc_str(d, "type"), "PodScheduled")) c = d;
+    doc_each (d, list)
+        if (str_is(doc_str(d, "type"), "PodScheduled"))
+            c = d;
     if (c && str_is(doc_str(c, "status"), "True"))
         return;
     if (!c) {
@@ -25,7 +27,8 @@ static void merge_map(struct arena *mem, struct doc *pod, const struct doc *bind
     if (!doc_len(from))
         return;
     struct doc *to = doc_sub(mem, doc_get(pod, "metadata"), key);
-    doc_each(m, from) doc_set(to, m->key, doc_copy(mem, m));
+    doc_each (m, from)
+        doc_set(to, m->key, doc_copy(mem, m));
 }
 
 static int conflict(const struct write_req *w, const char *why, struct err *err)

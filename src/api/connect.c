@@ -21,14 +21,16 @@ static const char *const lists[] = {"containers", "initContainers", "ephemeralCo
 static bool has_container(const struct doc *pod, struct str name)
 {
     for (int l = 0; l < 3; l++)
-        doc_each(c, doc_path(pod, "spec", lists[l], NULL)) if (str_eq(doc_str(c, "name"), name)) return true;
+        doc_each (c, doc_path(pod, "spec", lists[l], NULL))
+            if (str_eq(doc_str(c, "name"), name))
+                return true;
     return false;
 }
 
 static void put_names(struct sb *b, const struct doc *pod, const char *list)
 {
     int n = 0;
-    doc_each(c, doc_path(pod, "spec", list, NULL))
+    doc_each (c, doc_path(pod, "spec", list, NULL))
         sb_addf(b, "%s" STR_FMT, n++ ? " " : "", STR_ARG(doc_str(c, "name")));
 }
 
@@ -232,11 +234,11 @@ static int to_pod(struct api_req *r)
     if (!pod)
         return -1;
     struct str node = doc_str(doc_get(pod, "spec"), "nodeName"), ip = doc_str(doc_get(pod, "status"), "podIP");
-    doc_each(c, doc_path(pod, "spec", "containers", NULL)) doc_each(p, doc_get(c, "ports"))
-    {
-        if (!port.len || str_eq(doc_str(p, "name"), port))
-            port = str_fmt(r->mem, "%lld", (long long)doc_int(p, "containerPort", 0));
-    }
+    doc_each (c, doc_path(pod, "spec", "containers", NULL))
+        doc_each (p, doc_get(c, "ports")) {
+            if (!port.len || str_eq(doc_str(p, "name"), port))
+                port = str_fmt(r->mem, "%lld", (long long)doc_int(p, "containerPort", 0));
+        }
     if (!ip.len || !node.len)
         return err_set(&r->err, ERR_BAD_REQUEST, "address not allowed: pod " STR_FMT " has no address yet",
                        STR_ARG(name));
@@ -246,7 +248,9 @@ static int to_pod(struct api_req *r)
 /* The number a service's port has in a slice: by the port's name. */
 static int64_t slice_port(const struct doc *slice, struct str port_name)
 {
-    doc_each(p, doc_get(slice, "ports")) if (str_eq(doc_str(p, "name"), port_name)) return doc_int(p, "port", 0);
+    doc_each (p, doc_get(slice, "ports"))
+        if (str_eq(doc_str(p, "name"), port_name))
+            return doc_int(p, "port", 0);
     return 0;
 }
 
@@ -256,13 +260,13 @@ static int service_port(struct api_req *r, const struct doc *svc, struct str por
     const struct doc *ports = doc_path(svc, "spec", "ports", NULL);
     int64_t number = 0;
     str_to_i64(port, &number);
-    doc_each(p, ports) if (!port.len || str_eq(doc_str(p, "name"), port) || (number && doc_int(p, "port", 0) == number))
-    {
-        if (!port.len && doc_len(ports) > 1 && doc_str(p, "name").len)
-            continue;
-        *ret = doc_str(p, "name");
-        return 0;
-    }
+    doc_each (p, ports)
+        if (!port.len || str_eq(doc_str(p, "name"), port) || (number && doc_int(p, "port", 0) == number)) {
+            if (!port.len && doc_len(ports) > 1 && doc_str(p, "name").len)
+                continue;
+            *ret = doc_str(p, "name");
+            return 0;
+        }
     return err_set(&r->err, ERR_UNAVAILABLE, "no service port " STR_FMT " found for service " STR_FMT,
                    STR_ARG(str_quote(r->mem, port)), STR_ARG(str_quote(r->mem, r->info.name)));
 }
@@ -283,8 +287,7 @@ static bool pick_backend(struct api_req *r, struct str service, struct str port_
             continue;
         const struct doc *slice = obj_doc(r->mem, o);
         int64_t port = slice_port(slice, port_name);
-        doc_each(e, doc_get(slice, "endpoints"))
-        {
+        doc_each (e, doc_get(slice, "endpoints")) {
             struct str node = doc_str(e, "nodeName");
             if (!port || !doc_bool(doc_get(e, "conditions"), "ready", true) || !api_has_tunnel(r->api, node))
                 continue;

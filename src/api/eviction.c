@@ -25,8 +25,9 @@ static int budgets_of(struct api_req *r, const struct obj *pod, const struct obj
 
 static bool is_ready(const struct doc *pod)
 {
-    doc_each(c, doc_path(pod, "status", "conditions", NULL)) if (str_is(doc_str(c, "type"), "Ready")) return str_is(
-        doc_str(c, "status"), "True");
+    doc_each (c, doc_path(pod, "status", "conditions", NULL))
+        if (str_is(doc_str(c, "type"), "Ready"))
+            return str_is(doc_str(c, "status"), "True");
     return false;
 }
 

@@ -196,8 +196,7 @@ int delete_options_doc(struct arena *mem, const struct doc *d, struct delete_opt
         set_orphan(orphan->b, policy != NULL, ret, err, doc_string(policy));
     struct sb all = SB(mem);
     bool bad = false;
-    doc_each(v, doc_get(d, "dryRun"))
-    {
+    doc_each (v, doc_get(d, "dryRun")) {
         ret->dry_run = true;
         bad |= !str_is(doc_string(v), "All");
     }

@@ -34,7 +34,8 @@ static int token_review(struct api_req *r, struct doc *body)
     struct err why = ERR(mem);
     if (!token.len)
         return err_set(&r->err, ERR_BAD_REQUEST, "token is required for TokenReview in authentication");
-    doc_each(a, aud) audiences[count++] = doc_string(a);
+    doc_each (a, aud)
+        audiences[count++] = doc_string(a);
     const struct user *u = gate_authenticate_token(r->api->gate, mem, token, audiences, count, &why);
     struct doc *status = status_of(r, body);
     if (!u) {
@@ -64,7 +65,8 @@ static const struct user *asked_user(struct arena *mem, const struct doc *spec)
     const struct doc *groups = doc_get(spec, "groups");
     u->name = doc_str(spec, "user"), u->uid = doc_str(spec, "uid");
     u->groups = arena_array(mem, struct str, doc_len(groups) + 1);
-    doc_each(g, groups) u->groups[u->group_count++] = doc_string(g);
+    doc_each (g, groups)
+        u->groups[u->group_count++] = doc_string(g);
     return u;
 }
 

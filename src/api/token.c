@@ -67,7 +67,8 @@ static int issue(struct api_req *r, struct doc *body, const struct obj *account)
         aud = doc_put(r->mem, spec, "audiences", doc_new_array(r->mem));
         doc_push(aud, doc_new_str(r->mem, doc_str(config, "issuer")));
     }
-    doc_each(a, aud) audiences[count++] = doc_string(a);
+    doc_each (a, aud)
+        audiences[count++] = doc_string(a);
     if (gate_issue_token(r->api->gate, r->mem, r->info.ns, r->info.name, account->uid, audiences, count, seconds,
                          ref ? str_z(r->mem, doc_str(ref, "kind")) : NULL, doc_str(ref, "name"), uid, &token,
                          &expires_ms, &r->err) < 0)

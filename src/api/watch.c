@@ -243,8 +243,7 @@ static void on_bookmarks(struct loop_timer *t)
 {
     struct api *a = container_of(t, struct api, bookmarks);
     bool any = false;
-    list_each_safe(l, &a->watches)
-    {
+    list_each_safe (l, &a->watches) {
         struct watch *w = container_of(l, struct watch, link);
         any |= w->bookmarks;
         bookmark(w);
@@ -269,7 +268,8 @@ void watches_init(struct api *a)
 
 void watches_stop(struct api *a)
 {
-    list_each_safe(l, &a->watches) on_timeout(&container_of(l, struct watch, link)->timeout);
+    list_each_safe (l, &a->watches)
+        on_timeout(&container_of(l, struct watch, link)->timeout);
 }
 
 void watches_done(struct api *a)

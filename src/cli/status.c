@@ -78,13 +78,12 @@ static void show_nodes(struct status *s)
     const struct doc *list = get(s, "/api/v1/nodes");
     if (!doc_len(doc_get(list, "items")))
         line(s, false, "node", "none has registered; is an agent running?");
-    doc_each(node, doc_get(list, "items"))
-    {
+    doc_each (node, doc_get(list, "items")) {
         struct str name = doc_str(doc_get(node, "metadata"), "name"), why = STR("has never reported");
         bool ready = false;
-        doc_each(c, doc_path(node, "status", "conditions", NULL)) if (str_is(doc_str(c, "type"), "Ready"))
-            ready = str_is(doc_str(c, "status"), "True"),
-            why = doc_str(c, "message");
+        doc_each (c, doc_path(node, "status", "conditions", NULL))
+            if (str_is(doc_str(c, "type"), "Ready"))
+                ready = str_is(doc_str(c, "status"), "True"), why = doc_str(c, "message");
         line(s, ready, "node", STR_FMT ": " STR_FMT, STR_ARG(name), STR_ARG(ready ? STR("Ready") : why));
     }
 }
@@ -95,15 +94,15 @@ static struct str reason_of(struct arena *mem, const struct doc *pod)
     static const char *const lists[] = {"initContainerStatuses", "containerStatuses"};
     const struct doc *status = doc_get(pod, "status");
     for (int i = 0; i < 2; i++)
-        doc_each(c, doc_get(status, lists[i]))
-        {
+        doc_each (c, doc_get(status, lists[i])) {
             const struct doc *waiting = doc_path(c, "state", "waiting", NULL);
             if (doc_str(waiting, "reason").len)
                 return str_fmt(mem, STR_FMT ": " STR_FMT " " STR_FMT, STR_ARG(doc_str(c, "name")),
                                STR_ARG(doc_str(waiting, "reason")), STR_ARG(doc_str(waiting, "message")));
         }
-    doc_each(c, doc_get(status, "conditions")) if (str_is(doc_str(c, "status"), "False") &&
-                                                   doc_str(c, "message").len) return doc_str(c, "message");
+    doc_each (c, doc_get(status, "conditions"))
+        if (str_is(doc_str(c, "status"), "False") && doc_str(c, "message").len)
+            return doc_str(c, "message");
     return doc_str(status, "message").len ? doc_str(status, "message") : doc_str(status, "reason");
 }
 
@@ -112,8 +111,9 @@ static bool pod_is_well(const struct doc *pod)
     struct str phase = doc_path(pod, "status", NULL) ? doc_str(doc_get(pod, "status"), "phase") : STR_NULL;
     if (str_is(phase, "Succeeded") || doc_str(doc_get(pod, "metadata"), "deletionTimestamp").len)
         return true;
-    doc_each(c, doc_path(pod, "status", "conditions", NULL)) if (str_is(doc_str(c, "type"), "Ready")) return str_is(
-        doc_str(c, "status"), "True");
+    doc_each (c, doc_path(pod, "status", "conditions", NULL))
+        if (str_is(doc_str(c, "type"), "Ready"))
+            return str_is(doc_str(c, "status"), "True");
     return false;
 }
 
@@ -121,8 +121,7 @@ static void show_pods(struct status *s)
 {
     const struct doc *list = get(s, "/api/v1/pods");
     int good = 0, all = 0;
-    doc_each(pod, doc_get(list, "items"))
-    {
+    doc_each (pod, doc_get(list, "items")) {
         const struct doc *meta = doc_get(pod, "metadata");
         all++;
         if (pod_is_well(pod))

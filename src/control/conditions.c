@@ -5,7 +5,9 @@
 
 struct doc *condition_get(const struct doc *status, const char *type)
 {
-    doc_each(c, doc_get(status, "conditions")) if (str_is(doc_str(c, "type"), type)) return c;
+    doc_each (c, doc_get(status, "conditions"))
+        if (str_is(doc_str(c, "type"), type))
+            return c;
     return NULL;
 }
 
@@ -87,7 +89,9 @@ struct str meta_label(const struct doc *obj, const char *name)
 
 bool meta_has_finalizer(const struct doc *obj, const char *name)
 {
-    doc_each(f, doc_path(obj, "metadata", "finalizers", NULL)) if (str_is(doc_string(f), name)) return true;
+    doc_each (f, doc_path(obj, "metadata", "finalizers", NULL))
+        if (str_is(doc_string(f), name))
+            return true;
     return false;
 }
 
@@ -96,7 +100,8 @@ struct doc *meta_without_finalizer(struct arena *mem, const struct doc *obj, con
     if (!meta_has_finalizer(obj, name))
         return NULL;
     struct doc *rest = doc_new_array(mem);
-    doc_each(f, doc_path(obj, "metadata", "finalizers", NULL)) if (!str_is(doc_string(f), name))
-        doc_push(rest, doc_new_str(mem, doc_string(f)));
+    doc_each (f, doc_path(obj, "metadata", "finalizers", NULL))
+        if (!str_is(doc_string(f), name))
+            doc_push(rest, doc_new_str(mem, doc_string(f)));
     return rest;
 }

@@ -52,8 +52,9 @@ static struct doc *annotations_of(struct arena *mem, struct doc *obj)
 
 static void copy_annotations(struct deployment *d, struct doc *set)
 {
-    doc_each(a, doc_path(d->doc, "metadata", "annotations", NULL)) if (!is_own_annotation(a->key))
-        doc_set(annotations_of(d->r->mem, set), a->key, doc_copy(d->r->mem, a));
+    doc_each (a, doc_path(d->doc, "metadata", "annotations", NULL))
+        if (!is_own_annotation(a->key))
+            doc_set(annotations_of(d->r->mem, set), a->key, doc_copy(d->r->mem, a));
 }
 
 static int64_t newest_old_revision(const struct deployment *d)

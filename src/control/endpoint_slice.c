@@ -141,8 +141,9 @@ static void load_slices(struct plan *p)
 
 static bool held(const struct slice *s, const struct endpoint *e)
 {
-    doc_each(
-        d, doc_get(s->was, "endpoints")) if (str_eq(doc_str(doc_get(d, "targetRef"), "uid"), e->pod->uid)) return true;
+    doc_each (d, doc_get(s->was, "endpoints"))
+        if (str_eq(doc_str(doc_get(d, "targetRef"), "uid"), e->pod->uid))
+            return true;
     return false;
 }
 
@@ -211,7 +212,9 @@ static void write_plan(struct plan *p, bool ipv6)
 static bool has_family(const struct doc *service, bool ipv6)
 {
     const struct doc *families = doc_path(service, "spec", "ipFamilies", NULL);
-    doc_each(f, families) if (str_is(doc_string(f), ipv6 ? "IPv6" : "IPv4")) return true;
+    doc_each (f, families)
+        if (str_is(doc_string(f), ipv6 ? "IPv6" : "IPv4"))
+            return true;
     return !doc_len(families) && !ipv6;
 }
 

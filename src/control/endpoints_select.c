@@ -27,11 +27,9 @@ static int64_t named_port(const struct doc *pod, struct str name, struct str pro
 {
     static const char *const lists[] = {"containers", "initContainers"};
     for (int l = 0; l < 2; l++)
-        doc_each(c, doc_path(pod, "spec", lists[l], NULL))
-        {
+        doc_each (c, doc_path(pod, "spec", lists[l], NULL)) {
             bool sidecar = str_is(doc_str(c, "restartPolicy"), "Always");
-            doc_each(p, doc_get(c, "ports"))
-            {
+            doc_each (p, doc_get(c, "ports")) {
                 struct str proto = doc_str(p, "protocol");
                 if ((l == 0 || sidecar) && str_eq(doc_str(p, "name"), name) &&
                     str_eq(proto.len ? proto : STR("TCP"), protocol))
@@ -54,8 +52,7 @@ static void put_ports(struct arena *mem, struct endpoint *e, const struct doc *p
 {
     const struct doc *ports = doc_path(service, "spec", "ports", NULL);
     struct endpoint_port *list = arena_array(mem, struct endpoint_port, doc_len(ports) + 1);
-    doc_each(sp, ports)
-    {
+    doc_each (sp, ports) {
         struct str protocol = doc_str(sp, "protocol");
         protocol = protocol.len ? protocol : STR("TCP");
         int64_t number = target_port(pod, sp, protocol);
@@ -82,8 +79,9 @@ bool endpoints_same_ports(const struct endpoint *a, const struct endpoint *b)
 static struct str pod_ip(const struct doc *pod, bool ipv6)
 {
     const struct doc *status = doc_get(pod, "status");
-    doc_each(ip, doc_get(status, "podIPs")) if ((str_find(doc_str(ip, "ip"), ':') >= 0) == ipv6) return doc_str(ip,
-                                                                                                                "ip");
+    doc_each (ip, doc_get(status, "podIPs"))
+        if ((str_find(doc_str(ip, "ip"), ':') >= 0) == ipv6)
+            return doc_str(ip, "ip");
     struct str one = doc_str(status, "podIP");
     return one.len && (str_find(one, ':') >= 0) == ipv6 ? one : STR_NULL;
 }

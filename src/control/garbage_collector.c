@@ -83,8 +83,7 @@ static void judge(struct reconcile *r, const struct obj *o, const struct doc *do
 {
     struct doc *kept = doc_new_array(r->mem);
     int waiting = 0, count = 0;
-    doc_each(ref, doc_path(doc, "metadata", "ownerReferences", NULL))
-    {
+    doc_each (ref, doc_path(doc, "metadata", "ownerReferences", NULL)) {
         enum owner_state s = judge_owner(r, o, ref);
         count++;
         waiting += s == OWNER_WAITING;
@@ -107,8 +106,7 @@ static void judge(struct reconcile *r, const struct obj *o, const struct doc *do
 static struct doc *without_owner(struct reconcile *r, const struct obj *o, struct str uid)
 {
     struct doc *rest = doc_new_array(r->mem);
-    doc_each(ref, doc_path(obj_doc(r->mem, o), "metadata", "ownerReferences", NULL))
-    {
+    doc_each (ref, doc_path(obj_doc(r->mem, o), "metadata", "ownerReferences", NULL)) {
         if (!str_eq(doc_str(ref, "uid"), uid))
             doc_push(rest, doc_copy(r->mem, ref));
     }
@@ -127,8 +125,7 @@ static void orphan_dependents(struct reconcile *r, const struct obj *o, const st
 
 static bool blocks(struct reconcile *r, const struct obj *dependent, struct str owner_uid)
 {
-    doc_each(ref, doc_path(obj_doc(r->mem, dependent), "metadata", "ownerReferences", NULL))
-    {
+    doc_each (ref, doc_path(obj_doc(r->mem, dependent), "metadata", "ownerReferences", NULL)) {
         if (str_eq(doc_str(ref, "uid"), owner_uid) && doc_bool(ref, "blockOwnerDeletion", false))
             return true;
     }
@@ -179,8 +176,7 @@ static bool owners_moved(const struct cache_event *ev)
 static void wake_owners(struct controller *c, const struct obj *o)
 {
     cleanup_arena struct arena *mem = arena_new();
-    doc_each(ref, doc_path(obj_doc(mem, o), "metadata", "ownerReferences", NULL))
-    {
+    doc_each (ref, doc_path(obj_doc(mem, o), "metadata", "ownerReferences", NULL)) {
         const struct obj *owner = owner_lookup(controller_cache(c), o, ref);
         if (owner && owner->deleting)
             controller_enqueue(c, owner->key);

@@ -19,8 +19,7 @@ static int64_t finished_ms(const struct pod *p)
     static const char *const lists[] = {"containerStatuses", "initContainerStatuses"};
     int64_t last = 0;
     for (int i = 0; i < 2; i++)
-        doc_each(c, doc_path(p->doc, "status", lists[i], NULL))
-        {
+        doc_each (c, doc_path(p->doc, "status", lists[i], NULL)) {
             int64_t t = time_ms(doc_str(doc_path(c, "state", "terminated", NULL), "finishedAt"));
             last = t > last ? t : last;
         }
@@ -58,7 +57,8 @@ int64_t job_restarts(const struct pod *pods, int count)
         if (pods[i].finished)
             continue;
         for (int l = 0; l < 2; l++)
-            doc_each(c, doc_path(pods[i].doc, "status", lists[l], NULL)) n += doc_int(c, "restartCount", 0);
+            doc_each (c, doc_path(pods[i].doc, "status", lists[l], NULL))
+                n += doc_int(c, "restartCount", 0);
     }
     return n;
 }

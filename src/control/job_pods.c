@@ -8,11 +8,11 @@ enum { BURST_MAX = 500 };
 
 static void put_index_env(struct arena *mem, struct doc *containers)
 {
-    doc_each(c, containers)
-    {
+    doc_each (c, containers) {
         struct doc *env = doc_sub_array(mem, c, "env"), *e = doc_new_object(mem);
         bool given = false;
-        doc_each(v, env) given |= str_is(doc_str(v, "name"), "JOB_COMPLETION_INDEX");
+        doc_each (v, env)
+            given |= str_is(doc_str(v, "name"), "JOB_COMPLETION_INDEX");
         if (given)
             continue;
         doc_put_str(mem, e, "name", STR("JOB_COMPLETION_INDEX"));

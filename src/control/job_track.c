@@ -10,8 +10,7 @@ enum { UNCOUNTED_MAX = 500 };
 
 static bool has_uid(const struct doc *list, struct str uid)
 {
-    doc_each(u, list)
-    {
+    doc_each (u, list) {
         if (str_eq(doc_string(u), uid))
             return true;
     }
@@ -63,8 +62,7 @@ static void settle(struct job *j, const char *list_name, const char *counter)
     const struct doc *list = doc_get(uncounted, list_name);
     struct doc *rest = doc_new_array(mem);
     int64_t n = doc_int(j->status, counter, 0);
-    doc_each(u, list)
-    {
+    doc_each (u, list) {
         const struct pod *p = pod_by_uid(j, doc_string(u));
         if (p && meta_has_finalizer(p->doc, JOB_FINALIZER))
             doc_push(rest, doc_new_str(mem, doc_string(u)));

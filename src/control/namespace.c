@@ -64,7 +64,7 @@ static void delete_kind(struct reconcile *r, struct content *c, const struct res
             c->begun++;
         }
         if (o->deleting) {
-            doc_each(f, doc_path(obj_doc(r->mem, o), "metadata", "finalizers", NULL))
+            doc_each (f, doc_path(obj_doc(r->mem, o), "metadata", "finalizers", NULL))
                 count_finalizer(r->mem, c, doc_string(f));
         }
     }
@@ -138,8 +138,7 @@ static void report(struct reconcile *r, const struct obj *o, const struct conten
 static void finalize(struct reconcile *r, const struct obj *o)
 {
     struct doc *ns = obj_doc(r->mem, o), *spec = doc_sub(r->mem, ns, "spec"), *rest = doc_new_array(r->mem);
-    doc_each(f, doc_get(spec, "finalizers"))
-    {
+    doc_each (f, doc_get(spec, "finalizers")) {
         if (!str_is(doc_string(f), "kubernetes"))
             doc_push(rest, doc_new_str(r->mem, doc_string(f)));
     }
@@ -149,8 +148,7 @@ static void finalize(struct reconcile *r, const struct obj *o)
 
 static bool has_our_finalizer(const struct doc *ns)
 {
-    doc_each(f, doc_path(ns, "spec", "finalizers", NULL))
-    {
+    doc_each (f, doc_path(ns, "spec", "finalizers", NULL)) {
         if (str_is(doc_string(f), "kubernetes"))
             return true;
     }

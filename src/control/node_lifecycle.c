@@ -134,7 +134,9 @@ static const struct taint_rule {
 
 static struct doc *taint_find(const struct doc *taints, const char *key, const char *effect)
 {
-    doc_each(t, taints) if (str_is(doc_str(t, "key"), key) && str_is(doc_str(t, "effect"), effect)) return t;
+    doc_each (t, taints)
+        if (str_is(doc_str(t, "key"), key) && str_is(doc_str(t, "effect"), effect))
+            return t;
     return NULL;
 }
 

@@ -3,8 +3,9 @@
 
 const struct doc *owner_controller(const struct doc *obj)
 {
-    doc_each(ref,
-             doc_path(obj, "metadata", "ownerReferences", NULL)) if (doc_bool(ref, "controller", false)) return ref;
+    doc_each (ref, doc_path(obj, "metadata", "ownerReferences", NULL))
+        if (doc_bool(ref, "controller", false))
+            return ref;
     return NULL;
 }
 
@@ -118,8 +119,7 @@ static void adopt(struct reconcile *r, const struct obj *owner, const struct obj
 static void release(struct reconcile *r, const struct obj *owner, const struct obj *o)
 {
     struct doc *rest = doc_new_array(r->mem);
-    doc_each(ref, doc_path(obj_doc(r->mem, o), "metadata", "ownerReferences", NULL))
-    {
+    doc_each (ref, doc_path(obj_doc(r->mem, o), "metadata", "ownerReferences", NULL)) {
         if (!str_eq(doc_str(ref, "uid"), owner->uid))
             doc_push(rest, doc_copy(r->mem, ref));
     }

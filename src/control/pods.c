@@ -79,8 +79,7 @@ static int phase_rank(const struct pod *p)
 static int64_t restarts_max(const struct pod *p)
 {
     int64_t most = 0;
-    doc_each(c, doc_path(p->doc, "status", "containerStatuses", NULL))
-    {
+    doc_each (c, doc_path(p->doc, "status", "containerStatuses", NULL)) {
         int64_t n = doc_int(c, "restartCount", 0);
         most = n > most ? n : most;
     }

@@ -19,8 +19,7 @@ static int64_t leaves_ms(const struct doc *tolerations, const struct doc *taint)
 {
     int64_t least_s = -1;
     bool any = false;
-    doc_each(t, tolerations)
-    {
+    doc_each (t, tolerations) {
         if (!tolerates(t, taint))
             continue;
         any = true;
@@ -39,8 +38,7 @@ static int64_t pod_leaves_ms(const struct doc *pod, const struct doc *node)
 {
     const struct doc *tolerations = doc_path(pod, "spec", "tolerations", NULL);
     int64_t first = -1;
-    doc_each(taint, doc_path(node, "spec", "taints", NULL))
-    {
+    doc_each (taint, doc_path(node, "spec", "taints", NULL)) {
         if (!str_is(doc_str(taint, "effect"), "NoExecute"))
             continue;
         int64_t ms = leaves_ms(tolerations, taint);

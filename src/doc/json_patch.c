@@ -296,8 +296,7 @@ struct doc *json_patch(struct arena *mem, struct doc *target, const struct doc *
                 patch->count);
         return NULL;
     }
-    doc_each(op, patch)
-    {
+    doc_each (op, patch) {
         if (op->type != DOC_OBJECT) {
             err_set(err, ERR_BAD_REQUEST, "json: cannot unmarshal a value into Go value of type jsonpatch.Operation");
             return NULL;

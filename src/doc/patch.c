@@ -15,7 +15,8 @@ static struct index index_of(struct doc *obj, uint32_t lookups)
 {
     struct index ix = {obj, MAP_INIT};
     if (obj->count > INDEX_SEARCH_MAX || lookups > INDEX_SEARCH_MAX)
-        doc_each(d, obj) map_put(&ix.keys, d->key, d);
+        doc_each (d, obj)
+            map_put(&ix.keys, d->key, d);
     return ix;
 }
 
@@ -109,7 +110,8 @@ struct doc *merge_patch(struct arena *mem, struct doc *target, const struct doc 
         bool dead = false;
         todo = m->next;
         struct index ix = index_of(m->target, m->patch->count);
-        doc_each(p, m->patch) merge_member(mem, &ix, p, &todo, &dead);
+        doc_each (p, m->patch)
+            merge_member(mem, &ix, p, &todo, &dead);
         map_done(&ix.keys);
         if (dead)
             sweep(m->target);
@@ -122,13 +124,11 @@ static void diff_members(struct arena *mem, struct merge *m, struct merge **todo
     struct index a = index_of((struct doc *)(uintptr_t)m->a, m->patch->count);
     struct index b = index_of((struct doc *)(uintptr_t)m->patch, m->a->count);
     struct index out = {m->target, MAP_INIT};
-    doc_each(d, m->a)
-    {
+    doc_each (d, m->a) {
         if (!index_get(&b, d->key))
             index_add(&out, d->key, doc_new_null(mem));
     }
-    doc_each(d, m->patch)
-    {
+    doc_each (d, m->patch) {
         const struct doc *old = index_get(&a, d->key);
         if (old && doc_eq(old, d))
             continue;

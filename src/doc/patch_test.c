@@ -31,8 +31,7 @@ static void run_suite(const char *name)
     }
     struct doc *tests = doc_parse(mem, text, NULL, NULL);
     int wrong = 0;
-    doc_each(test, tests)
-    {
+    doc_each (test, tests) {
         struct err err = ERR(mem);
         if (!doc_get(test, "patch") || doc_bool(test, "disabled", false) || kubernetes_differs(test))
             continue;

@@ -463,7 +463,8 @@ void doc_sort_keys(struct doc *obj)
         return;
     if (count > LOCAL && !(all = malloc(count * sizeof(struct doc *))))
         abort(); /* out of memory: as arenas do */
-    doc_each(d, obj) all[n++] = d;
+    doc_each (d, obj)
+        all[n++] = d;
     qsort(all, count, sizeof(struct doc *), key_cmp);
     doc_clear(obj);
     for (uint32_t i = 0; i < count; i++)

@@ -39,7 +39,8 @@ static void test_looking(void **state)
     assert_null(doc_get(NULL, "a"));
     assert_int_equal(doc_str(NULL, "a").len, 0);
     int64_t sum = 0;
-    doc_each(item, doc_get(d, "list")) sum += item->i;
+    doc_each (item, doc_get(d, "list"))
+        sum += item->i;
     assert_int_equal(sum, 33);
 }
 

@@ -173,12 +173,13 @@ static void merge_now(struct reader *r, struct doc *obj, const struct doc *merge
 {
     struct map keys = MAP_INIT;
     size_t all = obj->count;
-    doc_each(from, merges) all += from->count;
+    doc_each (from, merges)
+        all += from->count;
     bool hashed = all > MERGE_SEARCH_MAX;
     if (hashed)
-        doc_each(d, obj) map_put(&keys, d->key, d);
-    doc_each(from, merges)
-    {
+        doc_each (d, obj)
+            map_put(&keys, d->key, d);
+    doc_each (from, merges) {
         for (struct doc *d = from->first, *next; d; d = next) {
             next = d->next;
             if (hashed ? map_get(&keys, d->key) != NULL : doc_get_str(obj, d->key) != NULL)

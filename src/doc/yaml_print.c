@@ -244,7 +244,8 @@ static struct level *open_level(struct arena *mem, struct level *up, const struc
         return l;
     uint32_t n = 0;
     l->sorted = arena_alloc(mem, d->count * sizeof(struct doc *));
-    doc_each(m, d) l->sorted[n++] = m;
+    doc_each (m, d)
+        l->sorted[n++] = m;
     qsort(l->sorted, n, sizeof(struct doc *), member_order);
     return l;
 }

@@ -99,10 +99,10 @@ static struct doc *sum_of(struct bootstrap *b, struct arena *mem, const char *la
         bool found = false;
         if (!str_is(obj_label_value(o, str_fmt(mem, RBAC_LABEL "%s", label), &found), "true"))
             continue;
-        doc_each(rule, doc_get(obj_doc(mem, o), "rules"))
-        {
+        doc_each (rule, doc_get(obj_doc(mem, o), "rules")) {
             bool known = false;
-            doc_each(have, rules) known |= doc_eq(have, rule);
+            doc_each (have, rules)
+                known |= doc_eq(have, rule);
             if (!known) {
                 struct doc *copy = doc_copy(mem, rule);
                 copy->key = STR_NULL;
@@ -370,7 +370,8 @@ static void ensure_authentication_config(struct bootstrap *b, struct arena *mem)
     }
     const struct doc *was = doc_get(obj_doc(mem, present), "data");
     bool same = true;
-    doc_each(v, data) same &= doc_eq(v, doc_get_str(was, v->key));
+    doc_each (v, data)
+        same &= doc_eq(v, doc_get_str(was, v->key));
     if (same)
         return;
     struct doc *patch = doc_new_object(mem);

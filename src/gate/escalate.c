@@ -12,7 +12,9 @@ enum { ESCALATE_RIGHTS_MAX = 20000 }; /* single rights in one write; beyond it i
 
 static bool list_has(const struct doc *list, struct str want)
 {
-    doc_each(item, list) if (str_eq(doc_string(item), want)) return true;
+    doc_each (item, list)
+        if (str_eq(doc_string(item), want))
+            return true;
     return false;
 }
 
@@ -21,7 +23,9 @@ static bool list_covers(const struct doc *held, const struct doc *wanted)
 {
     if (list_has(held, STR("*")))
         return true;
-    doc_each(item, wanted) if (!list_has(held, doc_string(item))) return false;
+    doc_each (item, wanted)
+        if (!list_has(held, doc_string(item)))
+            return false;
     return true;
 }
 
@@ -30,8 +34,7 @@ static bool resources_cover(struct arena *mem, const struct doc *held, const str
 {
     if (list_has(held, STR("*")))
         return true;
-    doc_each(item, wanted)
-    {
+    doc_each (item, wanted) {
         struct str name, sub;
         if (list_has(held, doc_string(item)))
             continue;
@@ -48,10 +51,10 @@ static bool path_covers(struct str held, struct str wanted)
 
 static bool paths_cover(const struct doc *held, const struct doc *wanted)
 {
-    doc_each(w, wanted)
-    {
+    doc_each (w, wanted) {
         bool found = false;
-        doc_each(h, held) found |= path_covers(doc_string(h), doc_string(w));
+        doc_each (h, held)
+            found |= path_covers(doc_string(h), doc_string(w));
         if (!found)
             return false;
     }
@@ -90,8 +93,7 @@ static void put_one(struct arena *mem, struct doc *rule, const char *key, struct
 static struct doc *same_thing(const struct missing *m, const struct doc *right)
 {
     static const char *const keys[] = {"apiGroups", "resources", "nonResourceURLs", "resourceNames"};
-    doc_each(r, m->list)
-    {
+    doc_each (r, m->list) {
         bool same = !doc_get(right, "nonResourceURLs"); /* those stand alone */
         for (size_t i = 0; same && i < sizeof(keys) / sizeof(keys[0]); i++)
             same = str_eq(doc_string(doc_first(doc_get(r, keys[i]))), doc_string(doc_first(doc_get(right, keys[i]))));
@@ -104,7 +106,9 @@ static struct doc *same_thing(const struct missing *m, const struct doc *right)
 static void judge_right(struct missing *m, struct doc *right)
 {
     m->seen++;
-    doc_each(h, m->held) if (rule_covers(m->mem, h, right)) return;
+    doc_each (h, m->held)
+        if (rule_covers(m->mem, h, right))
+            return;
     struct doc *same = same_thing(m, right), *verb = doc_first(doc_get(right, "verbs"));
     if (!same)
         doc_push(m->list, right);
@@ -136,25 +140,27 @@ static void break_down_resource(struct missing *m, const struct doc *rule, struc
 static void break_down(struct missing *m, const struct doc *rule)
 {
     const struct doc *verbs = doc_get(rule, "verbs");
-    doc_each(group, doc_get(rule, "apiGroups")) doc_each(resource, doc_get(rule, "resources")) doc_each(verb, verbs)
-    {
-        if (m->seen < ESCALATE_RIGHTS_MAX)
-            break_down_resource(m, rule, doc_string(group), doc_string(resource), doc_string(verb));
-    }
-    doc_each(url, doc_get(rule, "nonResourceURLs")) doc_each(verb, verbs)
-    {
-        if (m->seen >= ESCALATE_RIGHTS_MAX)
-            return;
-        struct doc *right = new_right(m, doc_string(verb));
-        put_one(m->mem, right, "nonResourceURLs", doc_string(url));
-        judge_right(m, right);
-    }
+    doc_each (group, doc_get(rule, "apiGroups"))
+        doc_each (resource, doc_get(rule, "resources"))
+            doc_each (verb, verbs) {
+                if (m->seen < ESCALATE_RIGHTS_MAX)
+                    break_down_resource(m, rule, doc_string(group), doc_string(resource), doc_string(verb));
+            }
+    doc_each (url, doc_get(rule, "nonResourceURLs"))
+        doc_each (verb, verbs) {
+            if (m->seen >= ESCALATE_RIGHTS_MAX)
+                return;
+            struct doc *right = new_right(m, doc_string(verb));
+            put_one(m->mem, right, "nonResourceURLs", doc_string(url));
+            judge_right(m, right);
+        }
 }
 
 static struct doc *find_missing(struct arena *mem, const struct doc *held, const struct doc *wanted, bool *ret_too_many)
 {
     struct missing m = {.mem = mem, .held = held, .list = doc_new_array(mem)};
-    doc_each(rule, wanted) break_down(&m, rule);
+    doc_each (rule, wanted)
+        break_down(&m, rule);
     *ret_too_many = m.seen >= ESCALATE_RIGHTS_MAX;
     return m.list;
 }
@@ -171,8 +177,7 @@ static void describe_list(struct sb *b, const struct doc *rule, const char *key,
     if (!doc_len(list))
         return;
     sb_addf(b, "%s%s:[", b->ptr[b->len - 1] == '{' ? "" : ", ", shown);
-    doc_each(item, list)
-    {
+    doc_each (item, list) {
         if (item != list->first)
             sb_addc(b, ' ');
         sb_addq(b, doc_string(item));
@@ -202,7 +207,8 @@ struct str escalate_describe(struct arena *mem, const struct doc *rules)
 {
     struct str *lines = arena_array(mem, struct str, doc_len(rules) + 1);
     size_t n = 0;
-    doc_each(rule, rules) lines[n++] = describe_rule(mem, rule);
+    doc_each (rule, rules)
+        lines[n++] = describe_rule(mem, rule);
     if (n)
         qsort(lines, n, sizeof(*lines), by_text);
     struct sb b = SB(mem);

@@ -24,7 +24,9 @@ static bool source_refers(const struct doc *source, const char *resource, struct
 
 static bool any_refers(const struct doc *list, const char *resource, struct str name)
 {
-    doc_each(d, list) if (refers(d, resource, name)) return true;
+    doc_each (d, list)
+        if (refers(d, resource, name))
+            return true;
     return false;
 }
 
@@ -41,7 +43,9 @@ static bool pod_refers(const struct doc *pod, const char *resource, struct str n
     if (!strcmp(resource, "serviceaccounts"))
         return str_eq(doc_str(spec, "serviceAccountName"), name);
     if (!strcmp(resource, "secrets"))
-        doc_each(s, doc_get(spec, "imagePullSecrets")) if (str_eq(doc_str(s, "name"), name)) return true;
+        doc_each (s, doc_get(spec, "imagePullSecrets"))
+            if (str_eq(doc_str(s, "name"), name))
+                return true;
     return any_refers(doc_get(spec, "volumes"), resource, name) ||
            any_refers(doc_get(spec, "containers"), resource, name) ||
            any_refers(doc_get(spec, "initContainers"), resource, name) ||

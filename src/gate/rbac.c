@@ -67,7 +67,8 @@ static struct str *strings(struct arena *mem, const struct doc *list, int *ret_c
 {
     struct str *s = arena_array(mem, struct str, doc_len(list) + 1);
     int n = 0;
-    doc_each(item, list) s[n++] = str_dup(mem, doc_string(item));
+    doc_each (item, list)
+        s[n++] = str_dup(mem, doc_string(item));
     *ret_count = n;
     return s;
 }
@@ -79,8 +80,7 @@ static const struct rules *compile_rules(struct rbac *r, const struct obj *role)
     const struct doc *list = doc_get(obj_doc(tmp, role), "rules");
     struct rules *rules = arena_new_of(mem, struct rules);
     rules->items = arena_array(mem, struct rule, doc_len(list) + 1);
-    doc_each(d, list)
-    {
+    doc_each (d, list) {
         struct rule *rule = &rules->items[rules->count++];
         rule->verbs = strings(mem, doc_get(d, "verbs"), &rule->verb_count);
         rule->groups = strings(mem, doc_get(d, "apiGroups"), &rule->group_count);
@@ -125,7 +125,8 @@ static void compile_binding(struct rbac *r, struct map *compiled, const struct o
     struct binding *b = &r->bindings[r->binding_count++];
     b->ns = str_dup(r->mem, o->ns), b->rules = rules;
     b->subjects = arena_array(r->mem, struct subject, doc_len(subjects));
-    doc_each(s, subjects) b->subjects[b->subject_count++] = compile_subject(r->mem, s, o->ns);
+    doc_each (s, subjects)
+        b->subjects[b->subject_count++] = compile_subject(r->mem, s, o->ns);
 }
 
 static void compile(struct rbac *r)

@@ -131,8 +131,7 @@ static const struct doc *verify(struct gate *g, struct str token)
 
 static bool audience_matches(struct gate *g, const struct doc *claims, const struct str *audiences, int count)
 {
-    doc_each(aud, doc_get(claims, "aud"))
-    {
+    doc_each (aud, doc_get(claims, "aud")) {
         if (!count && str_eq(doc_string(aud), g->o.issuer))
             return true;
         for (int i = 0; i < count; i++)

@@ -245,8 +245,7 @@ static void conn_failed(struct client_conn *k, int error)
     list_remove(&k->link);
     while (!list_empty(&k->waiting)) /* removes it */
         call_end(container_of(k->waiting.next, struct http_call, waiting), error);
-    list_each_safe(l, &k->io.streams)
-    {
+    list_each_safe (l, &k->io.streams) {
         struct h2_stream *st = container_of(l, struct h2_stream, link);
         struct http_call *c = st->owner;
         st->h->s = NULL;

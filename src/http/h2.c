@@ -328,8 +328,7 @@ static void on_drain(struct http_conn *c)
 static void on_gone(struct http_conn *c, int error)
 {
     struct h2 *h = c->state;
-    list_each_safe(l, &h->io.streams)
-    {
+    list_each_safe (l, &h->io.streams) {
         struct h2_stream *st = container_of(l, struct h2_stream, link);
         struct xchg *x = st->owner;
         st->owner = NULL;
@@ -362,8 +361,7 @@ static int64_t on_sweep(struct http_conn *c, int64_t now)
 {
     struct h2 *h = c->state;
     int64_t next = INT64_MAX, stall = c->server->opts.send_stall_ms_max;
-    list_each_safe(l, &h->io.streams)
-    {
+    list_each_safe (l, &h->io.streams) {
         struct h2_stream *st = container_of(l, struct h2_stream, link);
         struct xchg *x = st->owner;
         if (st->deadline_ms <= now && x && !x->dispatching)

@@ -65,8 +65,7 @@ nghttp2_data_provider h2_stream_provider(struct h2_stream *st)
 
 static void tell_drained(struct h2_session *h)
 {
-    list_each_safe(l, &h->streams)
-    {
+    list_each_safe (l, &h->streams) {
         struct h2_stream *st = container_of(l, struct h2_stream, link);
         if (!st->drain_due)
             continue;
@@ -154,8 +153,7 @@ void h2_session_end(struct h2_session *h, int error)
     h->s = NULL;
     if (ng)
         nghttp2_session_del(ng);
-    list_each_safe(l, &h->streams)
-    {
+    list_each_safe (l, &h->streams) {
         struct h2_stream *st = container_of(l, struct h2_stream, link);
         if (!st->is_raw)
             continue; /* the owner's */

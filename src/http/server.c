@@ -133,8 +133,7 @@ static void on_sweep(struct loop_timer *t)
     struct http_server *s = container_of(t, struct http_server, sweep);
     int64_t now = loop_now_ms(s->opts.loop), next = INT64_MAX;
     s->sweep_at_ms = INT64_MIN; /* nothing below moves the timer */
-    list_each_safe(l, &s->conns)
-    {
+    list_each_safe (l, &s->conns) {
         struct http_conn *c = container_of(l, struct http_conn, link);
         int64_t stall = check_stall(c, now);
         if (c->deadline_ms <= now)
@@ -323,7 +322,8 @@ static void on_acceptable(uv_poll_t *p, int status, int events);
 static void accept_pause(struct http_server *s, bool retry)
 {
     s->accept_paused = true;
-    list_each(l, &s->listeners) uv_poll_stop(&container_of(l, struct listener, link)->poll);
+    list_each (l, &s->listeners)
+        uv_poll_stop(&container_of(l, struct listener, link)->poll);
     if (retry)
         loop_timer_start(&s->retry, SERVER_RETRY_MS);
 }
@@ -334,7 +334,7 @@ static void accept_resume(struct http_server *s)
         return;
     s->accept_paused = false;
     loop_timer_stop(&s->retry);
-    list_each(l, &s->listeners)
+    list_each (l, &s->listeners)
         uv_poll_start(&container_of(l, struct listener, link)->poll, UV_READABLE, on_acceptable);
 }
 
@@ -428,8 +428,7 @@ int http_server_listen(struct http_server *s, const char *address)
 
 int http_server_port(const struct http_server *s)
 {
-    list_each(i, &s->listeners)
-    {
+    list_each (i, &s->listeners) {
         struct listener *l = container_of(i, struct listener, link);
         struct sockaddr_storage a;
         socklen_t len = sizeof a;
@@ -450,8 +449,7 @@ static void on_listener_closed(uv_handle_t *h)
 
 static void close_listeners(struct http_server *s)
 {
-    list_each_safe(i, &s->listeners)
-    {
+    list_each_safe (i, &s->listeners) {
         struct listener *l = container_of(i, struct listener, link);
         list_remove(&l->link);
         if (l->unix_path)
@@ -464,7 +462,8 @@ static void close_listeners(struct http_server *s)
 static void on_grace(struct loop_timer *t)
 {
     struct http_server *s = container_of(t, struct http_server, grace);
-    list_each(l, &s->conns) stream_close(container_of(l, struct http_conn, link)->s);
+    list_each (l, &s->conns)
+        stream_close(container_of(l, struct http_conn, link)->s);
 }
 
 static void on_stopped(struct loop_task *t)
@@ -533,8 +532,7 @@ void http_server_stop(struct http_server *s, int64_t grace_ms, void (*done)(void
     s->stop_ctx = ctx;
     close_listeners(s);
     loop_timer_stop(&s->retry);
-    list_each(l, &s->conns)
-    {
+    list_each (l, &s->conns) {
         struct http_conn *c = container_of(l, struct http_conn, link);
         if (c->proto)
             c->proto->quit(c);

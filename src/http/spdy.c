@@ -143,8 +143,7 @@ static void pump(struct spdy_stream *st)
 
 static bool all_sent(const struct spdy *c)
 {
-    list_each(l, &c->streams)
-    {
+    list_each (l, &c->streams) {
         const struct spdy_stream *st = container_of(l, struct spdy_stream, link);
         if (!st->gone && st->q.bytes)
             return false;
@@ -162,8 +161,7 @@ static void end(struct spdy *c)
 
 static void pump_all(struct spdy *c)
 {
-    list_each_safe(l, &c->streams)
-    {
+    list_each_safe (l, &c->streams) {
         struct spdy_stream *st = container_of(l, struct spdy_stream, link);
         if (!st->gone)
             pump(st);
@@ -321,8 +319,7 @@ static const struct stream_ops stream_ops = {op_write, op_queued, op_shutdown, o
 
 static struct spdy_stream *find(struct spdy *c, uint32_t id)
 {
-    list_each(l, &c->streams)
-    {
+    list_each (l, &c->streams) {
         struct spdy_stream *st = container_of(l, struct spdy_stream, link);
         if (st->id == id && !st->gone)
             return st;
@@ -416,8 +413,8 @@ static void on_settings(struct spdy *c, struct str f)
         uint32_t id = get_u32(rest.ptr) & 0xffffff, value = get_u32(rest.ptr + 4);
         if (id != 7 || value > INT32_MAX) /* INITIAL_WINDOW_SIZE */
             continue;
-        list_each(l, &c->streams) container_of(l, struct spdy_stream, link)->window +=
-            (int64_t)value - c->initial_window;
+        list_each (l, &c->streams)
+            container_of(l, struct spdy_stream, link)->window += (int64_t)value - c->initial_window;
         c->initial_window = value;
     }
     pump_all(c);

@@ -180,8 +180,7 @@ static void tunnel_ping(struct loop_timer *timer)
 static void tunnel_end(struct http_tunnel *t, int error)
 {
     loop_timer_stop(&t->e.ping);
-    list_each_safe(l, &t->e.io.streams)
-    {
+    list_each_safe (l, &t->e.io.streams) {
         struct h2_stream *st = container_of(l, struct h2_stream, link);
         if (st->is_raw)
             continue;
@@ -379,8 +378,7 @@ static int dialer_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, v
 
 static void dialer_end(struct http_dialer *d, int error)
 {
-    list_each_safe(l, &d->e.io.streams)
-    {
+    list_each_safe (l, &d->e.io.streams) {
         struct h2_stream *st = container_of(l, struct h2_stream, link);
         if (st->is_raw)
             continue;

@@ -210,8 +210,7 @@ static void arm(struct ipc *c);
 static void channel_end(struct ipc *c)
 {
     loop_task_cancel(&c->failed);
-    list_each_safe(at, &c->queue)
-    {
+    list_each_safe (at, &c->queue) {
         struct packet *p = container_of(at, struct packet, link);
         list_remove(at);
         for (int i = 0; i < p->fd_count; i++)
@@ -256,8 +255,7 @@ static void channel_break(struct ipc *c, int error)
 
 static void give_reply(struct ipc *c, struct ipc_msg *m)
 {
-    list_each(at, &c->calls)
-    {
+    list_each (at, &c->calls) {
         struct call *call = container_of(at, struct call, link);
         if (call->id != m->id)
             continue;
@@ -320,8 +318,7 @@ static void report_failed(struct loop_task *t)
 {
     struct ipc *c = container_of(t, struct ipc, failed);
     c->busy++;
-    list_each_safe(at, &c->calls)
-    {
+    list_each_safe (at, &c->calls) {
         struct call *call = container_of(at, struct call, link);
         if (!call->error)
             continue;
@@ -424,8 +421,7 @@ void ipc_forget(struct ipc *c, uint32_t id)
 {
     if (!c)
         return;
-    list_each_safe(at, &c->calls)
-    {
+    list_each_safe (at, &c->calls) {
         struct call *call = container_of(at, struct call, link);
         if (call->id == id) {
             list_remove(at);

@@ -52,8 +52,7 @@ int64_t amounts_named(const struct amounts *a, struct str name)
 
 static void read_amounts(struct arena *mem, struct amounts *a, const struct doc *list)
 {
-    doc_each(q, list)
-    {
+    doc_each (q, list) {
         int fixed = fixed_index(q->key);
         if (fixed >= 0)
             a->fixed[fixed] = amount_of(fixed_names[fixed], doc_string(q));
@@ -96,13 +95,11 @@ static struct amounts container_amounts(struct arena *mem, const struct doc *con
 static struct amounts pod_amounts(struct arena *mem, const struct doc *spec, bool non_zero)
 {
     struct amounts running = {0}, sidecars = {0}, peak = {0};
-    doc_each(c, doc_get(spec, "containers"))
-    {
+    doc_each (c, doc_get(spec, "containers")) {
         struct amounts a = container_amounts(mem, c, non_zero);
         add_amounts(mem, &running, &a, 1);
     }
-    doc_each(c, doc_get(spec, "initContainers"))
-    {
+    doc_each (c, doc_get(spec, "initContainers")) {
         struct amounts a = container_amounts(mem, c, non_zero);
         if (str_is(doc_str(c, "restartPolicy"), "Always")) {
             add_amounts(mem, &sidecars, &a, 1);
@@ -138,14 +135,16 @@ static struct str keep_text(struct block *b, struct str s)
 static int read_ports(struct arena *mem, const struct doc *spec, struct host_port **ret)
 {
     int count = 0, max = 0;
-    doc_each(c, doc_get(spec, "containers")) max += (int)doc_len(doc_get(c, "ports"));
+    doc_each (c, doc_get(spec, "containers"))
+        max += (int)doc_len(doc_get(c, "ports"));
     *ret = arena_array(mem, struct host_port, max + 1);
-    doc_each(c, doc_get(spec, "containers")) doc_each(port, doc_get(c, "ports")) if (doc_int(port, "hostPort", 0) > 0)
-    {
-        struct str protocol = doc_str(port, "protocol"), ip = doc_str(port, "hostIP");
-        (*ret)[count++] = (struct host_port){protocol.len ? protocol : STR("TCP"), ip.len ? ip : STR("0.0.0.0"),
-                                             (int)doc_int(port, "hostPort", 0)};
-    }
+    doc_each (c, doc_get(spec, "containers"))
+        doc_each (port, doc_get(c, "ports"))
+            if (doc_int(port, "hostPort", 0) > 0) {
+                struct str protocol = doc_str(port, "protocol"), ip = doc_str(port, "hostIP");
+                (*ret)[count++] = (struct host_port){protocol.len ? protocol : STR("TCP"), ip.len ? ip : STR("0.0.0.0"),
+                                                     (int)doc_int(port, "hostPort", 0)};
+            }
     return count;
 }
 
@@ -234,8 +233,7 @@ struct node_info *node_info_new(struct str name)
 static void recount(struct node_info *n)
 {
     n->used = (struct amounts){0}, n->used_non_zero = (struct amounts){0};
-    list_each(l, &n->pods)
-    {
+    list_each (l, &n->pods) {
         struct pod_info *p = container_of(l, struct pod_info, link);
         add_amounts(n->mem, &n->used, &p->requests, 1);
         add_amounts(n->mem, &n->used_non_zero, &p->non_zero, 1);

@@ -11,8 +11,7 @@ const char *filter_ports(const struct cycle *c, int row, const struct node_info 
 {
     if (!c->pod->port_count)
         return NULL;
-    list_each(l, &n->pods)
-    {
+    list_each (l, &n->pods) {
         const struct pod_info *p = container_of(l, struct pod_info, link);
         for (int i = 0; i < p->port_count; i++)
             for (int k = 0; k < c->pod->port_count; k++)

@@ -49,7 +49,8 @@ static void release(struct sched *s)
 static void show_pending(struct sched *s)
 {
     int waiting = 0;
-    list_each(l, &s->unschedulable) waiting++;
+    list_each (l, &s->unschedulable)
+        waiting++;
     metric_set(metric_get(&pending_metric, "active"), s->active.count);
     metric_set(metric_get(&pending_metric, "backoff"), s->backoff.count);
     metric_set(metric_get(&pending_metric, "unschedulable"), waiting);
@@ -123,8 +124,7 @@ static void leave_queue(struct sched *s, struct pod_info *p)
 /* Something changed that may let a waiting pod run. */
 static void wake_unschedulable(struct sched *s)
 {
-    list_each_safe(l, &s->unschedulable)
-    {
+    list_each_safe (l, &s->unschedulable) {
         struct pod_info *p = container_of(l, struct pod_info, link);
         leave_queue(s, p);
         make_backoff(s, p);

@@ -99,9 +99,9 @@ static const char *node_of(struct cluster *c, const char *name)
 
 static const char *why(struct cluster *c, const char *name)
 {
-    doc_each(k, doc_path(pod(c, name), "status", "conditions",
-                         NULL)) if (str_is(doc_str(k, "type"), "PodScheduled")) return str_z(c->mem,
-                                                                                             doc_str(k, "message"));
+    doc_each (k, doc_path(pod(c, name), "status", "conditions", NULL))
+        if (str_is(doc_str(k, "type"), "PodScheduled"))
+            return str_z(c->mem, doc_str(k, "message"));
     return "";
 }
 

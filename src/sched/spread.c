@@ -61,7 +61,8 @@ static void count_domains(struct cycle *c, struct constraint *k)
         struct domain *d = map_get(&k->domains, value);
         if (!d)
             map_put(&k->domains, value, d = arena_new_of(c->mem, struct domain));
-        list_each(l, &c->nodes[i]->pods) d->pods += counts(c, k, container_of(l, struct pod_info, link));
+        list_each (l, &c->nodes[i]->pods)
+            d->pods += counts(c, k, container_of(l, struct pod_info, link));
     }
     uint32_t it = 0;
     struct str key;
@@ -88,8 +89,7 @@ static struct spread *read_spread(struct cycle *c, bool hard)
 {
     struct spread *s = arena_new_of(c->mem, struct spread);
     const struct doc *given = doc_get(c->spec, "topologySpreadConstraints");
-    doc_each(d, given)
-    {
+    doc_each (d, given) {
         struct constraint *k = &s->list[s->count];
         if (s->count == CONSTRAINTS_MAX)
             break;

@@ -16,23 +16,25 @@ bool toleration_matches(const struct doc *toleration, const struct doc *taint)
 
 static bool tolerated(const struct doc *spec, const struct doc *taint)
 {
-    doc_each(t, doc_get(spec, "tolerations")) if (toleration_matches(t, taint)) return true;
+    doc_each (t, doc_get(spec, "tolerations"))
+        if (toleration_matches(t, taint))
+            return true;
     return false;
 }
 
 const char *filter_taints(const struct cycle *c, int row, const struct node_info *n)
 {
-    doc_each(taint,
-             doc_get(n->spec, "taints")) if (!str_is(doc_str(taint, "effect"), "PreferNoSchedule") &&
-                                             !tolerated(c->spec, taint)) return "node(s) had untolerated taint(s)";
+    doc_each (taint, doc_get(n->spec, "taints"))
+        if (!str_is(doc_str(taint, "effect"), "PreferNoSchedule") && !tolerated(c->spec, taint))
+            return "node(s) had untolerated taint(s)";
     return NULL;
 }
 
 int64_t score_taints(const struct cycle *c, int row, const struct node_info *n)
 {
     int64_t untolerated = 0;
-    doc_each(taint, doc_get(n->spec, "taints")) untolerated +=
-        str_is(doc_str(taint, "effect"), "PreferNoSchedule") && !tolerated(c->spec, taint);
+    doc_each (taint, doc_get(n->spec, "taints"))
+        untolerated += str_is(doc_str(taint, "effect"), "PreferNoSchedule") && !tolerated(c->spec, taint);
     return untolerated;
 }
 
@@ -40,8 +42,9 @@ const char *filter_unschedulable(const struct cycle *c, int row, const struct no
 {
     if (!doc_bool(n->spec, "unschedulable", false))
         return NULL;
-    doc_each(t, doc_get(c->spec, "tolerations")) if (str_is(doc_str(t, "key"), "node.kubernetes.io/unschedulable") ||
-                                                     (!doc_str(t, "key").len &&
-                                                      str_is(doc_str(t, "operator"), "Exists"))) return NULL;
+    doc_each (t, doc_get(c->spec, "tolerations"))
+        if (str_is(doc_str(t, "key"), "node.kubernetes.io/unschedulable") ||
+            (!doc_str(t, "key").len && str_is(doc_str(t, "operator"), "Exists")))
+            return NULL;
     return "node(s) were unschedulable";
 }

@@ -150,7 +150,8 @@ static bool is_cpu(const struct doc *metric, const char *values)
 static void annotate(struct arena *mem, struct doc *hpa, const char *key, struct doc *value, const char *item)
 {
     if (item)
-        doc_each(d, value) schema_order(mem, schema_type(item), d);
+        doc_each (d, value)
+            schema_order(mem, schema_type(item), d);
     doc_put_str(mem, doc_sub(mem, doc_sub(mem, hpa, "metadata"), "annotations"), key, doc_json(mem, value));
 }
 
@@ -174,8 +175,7 @@ static struct doc *take(struct doc *obj, const char *key)
 static void metrics_to_v1(struct arena *mem, struct doc *hpa, struct doc *spec)
 {
     struct doc *metrics = take(spec, "metrics"), *others = doc_new_array(mem);
-    doc_each(d, metrics)
-    {
+    doc_each (d, metrics) {
         if (is_cpu(d, "target")) {
             if (!doc_get(spec, "targetCPUUtilizationPercentage"))
                 doc_put_int(mem, spec, "targetCPUUtilizationPercentage",
@@ -192,8 +192,7 @@ static void metrics_to_v1(struct arena *mem, struct doc *hpa, struct doc *spec)
 /* The behavior's annotation has the names of Go's fields: ScaleUp, StabilizationWindowSeconds. */
 static void recase(struct arena *mem, struct doc *v, bool upper, int depth)
 {
-    doc_each(d, v)
-    {
+    doc_each (d, v) {
         if (v->type == DOC_OBJECT && d->key.len) {
             char *key = str_z(mem, d->key);
             key[0] = (char)(upper                            ? (key[0] >= 'a' && key[0] <= 'z' ? key[0] - 32 : key[0])
@@ -215,8 +214,7 @@ void hpa_v2_to_v1(struct arena *mem, struct doc *hpa)
         annotate(mem, hpa, behavior_key, d, NULL);
     }
     if ((d = take(status, "currentMetrics")) && doc_len(d)) {
-        doc_each(c, d)
-        {
+        doc_each (c, d) {
             if (is_cpu(c, "current"))
                 doc_put_int(mem, status, "currentCPUUtilizationPercentage",
                             doc_int(doc_path(c, "resource", "current", NULL), "averageUtilization", 0));
@@ -246,8 +244,7 @@ void hpa_v1_to_v2(struct arena *mem, struct doc *hpa)
     struct doc *spec = doc_sub(mem, hpa, "spec"), *status = doc_sub(mem, hpa, "status"), *d;
     struct doc *metrics = doc_new_array(mem), *percent = take(spec, "targetCPUUtilizationPercentage");
     if (doc_is(d = take_annotation(mem, hpa, metrics_key), DOC_ARRAY))
-        doc_each(m, d)
-        {
+        doc_each (m, d) {
             struct doc *own = doc_copy(mem, m);
             metric_to_v2(mem, own, false);
             doc_push(metrics, own);
@@ -261,7 +258,8 @@ void hpa_v1_to_v2(struct arena *mem, struct doc *hpa)
     }
     percent = take(status, "currentCPUUtilizationPercentage");
     if (doc_is(d = take_annotation(mem, hpa, current_key), DOC_ARRAY)) {
-        doc_each(m, d) metric_to_v2(mem, m, true);
+        doc_each (m, d)
+            metric_to_v2(mem, m, true);
         doc_put(mem, status, "currentMetrics", d);
     } else if (doc_is(percent, DOC_INT)) {
         doc_push(doc_sub_array(mem, status, "currentMetrics"), cpu_metric(mem, "current", percent->i));

@@ -47,7 +47,8 @@ static void walk(struct arena *mem, const struct type *t, struct doc *v, const s
     if (t->kind == TYPE_STRUCT && v->type == DOC_OBJECT)
         walk_struct(mem, t, v, root);
     else if (t->kind == TYPE_LIST || t->kind == TYPE_MAP)
-        doc_each(item, v) walk(mem, t->elem, item, root);
+        doc_each (item, v)
+            walk(mem, t->elem, item, root);
 }
 
 void schema_default_type(struct arena *mem, const struct type *t, struct doc *obj)

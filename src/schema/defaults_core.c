@@ -31,15 +31,16 @@ void default_image_volume(struct arena *mem, struct doc *v, const struct doc *ro
 /* Without any source a volume is an emptyDir. */
 void default_volume(struct arena *mem, struct doc *v, const struct doc *root)
 {
-    doc_each(d, v) if (!str_is(d->key, "name") && d->type != DOC_NULL) return;
+    doc_each (d, v)
+        if (!str_is(d->key, "name") && d->type != DOC_NULL)
+            return;
     doc_sub(mem, v, "emptyDir");
 }
 
 /* Amounts are kept to a thousandth, rounded up. */
 void default_resource_list(struct arena *mem, struct doc *list)
 {
-    doc_each(d, list)
-    {
+    doc_each (d, list) {
         struct quantity q;
         __int128 step = 1000000; /* nano in a milli */
         if (d->type != DOC_STRING || quantity_parse(d->s, &q) < 0 || q.nano % step == 0)
@@ -61,7 +62,8 @@ void default_secret(struct arena *mem, struct doc *s, const struct doc *root)
     const struct doc *text = doc_get(s, "stringData");
     if (doc_len(text)) {
         struct doc *data = doc_sub(mem, s, "data");
-        doc_each(t, text) doc_set(data, t->key, doc_new_str(mem, str_base64(mem, doc_string(t))));
+        doc_each (t, text)
+            doc_set(data, t->key, doc_new_str(mem, str_base64(mem, doc_string(t))));
     }
     doc_del(s, "stringData");
 }
@@ -87,8 +89,7 @@ static void default_session_affinity(struct arena *mem, struct doc *spec)
 
 static void default_service_ports(struct arena *mem, struct doc *spec)
 {
-    doc_each(port, doc_get(spec, "ports"))
-    {
+    doc_each (port, doc_get(spec, "ports")) {
         const struct doc *target = doc_get(port, "targetPort");
         set_blank(mem, port, "protocol", "TCP");
         if (!target || target->type == DOC_NULL || (target->type == DOC_INT && target->i == 0) ||
@@ -114,9 +115,9 @@ void default_service(struct arena *mem, struct doc *svc, const struct doc *root)
         return;
     if (is_unset(spec, "allocateLoadBalancerNodePorts"))
         doc_put_bool(mem, spec, "allocateLoadBalancerNodePorts", true);
-    doc_each(ingress, doc_path(svc, "status", "loadBalancer", "ingress", NULL)) if (!is_blank(ingress, "ip") &&
-                                                                                    is_unset(ingress, "ipMode"))
-        doc_put_str(mem, ingress, "ipMode", STR("VIP"));
+    doc_each (ingress, doc_path(svc, "status", "loadBalancer", "ingress", NULL))
+        if (!is_blank(ingress, "ip") && is_unset(ingress, "ipMode"))
+            doc_put_str(mem, ingress, "ipMode", STR("VIP"));
 }
 
 void default_replication_controller(struct arena *mem, struct doc *rc, const struct doc *root)
@@ -148,7 +149,9 @@ void default_node_status(struct arena *mem, struct doc *status, const struct doc
 /* Names of `from` that `to` lacks. */
 static void fill(struct arena *mem, struct doc *to, const struct doc *from)
 {
-    doc_each(d, from) if (!doc_get_str(to, d->key)) doc_set(to, d->key, doc_copy(mem, d));
+    doc_each (d, from)
+        if (!doc_get_str(to, d->key))
+            doc_set(to, d->key, doc_copy(mem, d));
 }
 
 void default_limit_range_item(struct arena *mem, struct doc *item, const struct doc *root)

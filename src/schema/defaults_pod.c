@@ -5,14 +5,14 @@
 /* Requests that are not said equal the limits. */
 static void requests_from_limits(struct arena *mem, struct doc *containers)
 {
-    doc_each(c, containers)
-    {
+    doc_each (c, containers) {
         struct doc *resources = doc_get(c, "resources");
         if (is_unset(resources, "limits"))
             continue;
         struct doc *requests = doc_sub(mem, resources, "requests");
-        doc_each(limit, doc_get(resources, "limits")) if (!doc_get_str(requests, limit->key))
-            doc_set(requests, limit->key, doc_copy(mem, limit));
+        doc_each (limit, doc_get(resources, "limits"))
+            if (!doc_get_str(requests, limit->key))
+                doc_set(requests, limit->key, doc_copy(mem, limit));
     }
 }
 
@@ -35,9 +35,9 @@ static bool restarts(const struct doc *init)
 static struct quantity aggregate(const struct doc *spec, const char *list, struct str resource)
 {
     struct quantity sum = QUANTITY_ZERO, sidecars = QUANTITY_ZERO, peak = QUANTITY_ZERO;
-    doc_each(c, doc_get(spec, "containers")) sum = quantity_add(sum, amount(c, list, resource));
-    doc_each(c, doc_get(spec, "initContainers"))
-    {
+    doc_each (c, doc_get(spec, "containers"))
+        sum = quantity_add(sum, amount(c, list, resource));
+    doc_each (c, doc_get(spec, "initContainers")) {
         struct quantity own = amount(c, list, resource), now = quantity_add(own, sidecars);
         if (restarts(c))
             sidecars = now;
@@ -55,11 +55,11 @@ static void fill_from_containers(struct arena *mem, const struct doc *spec, stru
 {
     static const char *const kinds[] = {"containers", "initContainers"};
     for (int i = 0; i < 2; i++)
-        doc_each(c, doc_get(spec, kinds[i])) doc_each(d, doc_path(c, "resources", list, NULL))
-        {
-            if (is_pod_level(d->key) && wanted(d->key, resources) && !doc_get_str(to, d->key))
-                doc_set(to, d->key, doc_new_str(mem, quantity_str(mem, aggregate(spec, list, d->key))));
-        }
+        doc_each (c, doc_get(spec, kinds[i]))
+            doc_each (d, doc_path(c, "resources", list, NULL)) {
+                if (is_pod_level(d->key) && wanted(d->key, resources) && !doc_get_str(to, d->key))
+                    doc_set(to, d->key, doc_new_str(mem, quantity_str(mem, aggregate(spec, list, d->key))));
+            }
 }
 
 static bool is_unrequested_hugepages(struct str resource, const struct doc *resources)
@@ -93,16 +93,19 @@ static void pod_level_resources(struct arena *mem, struct doc *spec)
         return;
     struct doc *requests = is_unset(resources, "requests") ? doc_new_object(mem) : doc_get(resources, "requests");
     fill_from_containers(mem, spec, requests, "requests", may_overcommit, resources);
-    doc_each(d, doc_get(resources, "limits")) if (is_pod_level(d->key) && !doc_get_str(requests, d->key))
-        doc_set(requests, d->key, doc_copy(mem, d));
+    doc_each (d, doc_get(resources, "limits"))
+        if (is_pod_level(d->key) && !doc_get_str(requests, d->key))
+            doc_set(requests, d->key, doc_copy(mem, d));
     put_if_filled(mem, resources, "requests", requests);
 }
 
 /* On the host's network a container's port is the host's. */
 static void host_ports(struct arena *mem, struct doc *containers)
 {
-    doc_each(c, containers) doc_each(port, doc_get(c, "ports")) if (doc_int(port, "hostPort", 0) == 0)
-        doc_put_int(mem, port, "hostPort", doc_int(port, "containerPort", 0));
+    doc_each (c, containers)
+        doc_each (port, doc_get(c, "ports"))
+            if (doc_int(port, "hostPort", 0) == 0)
+                doc_put_int(mem, port, "hostPort", doc_int(port, "containerPort", 0));
 }
 
 void default_pod(struct arena *mem, struct doc *pod, const struct doc *root)

@@ -9,13 +9,14 @@ static bool in_use(const struct type *t, const struct doc *v, const struct field
     if (!v || depth > SCHEMA_DEPTH_MAX)
         return false;
     if (t->kind == TYPE_LIST || t->kind == TYPE_MAP) {
-        doc_each(d, v) if (in_use(t->elem, d, wanted, depth + 1)) return true;
+        doc_each (d, v)
+            if (in_use(t->elem, d, wanted, depth + 1))
+                return true;
         return false;
     }
     if (t->kind != TYPE_STRUCT)
         return false;
-    doc_each(d, v)
-    {
+    doc_each (d, v) {
         const struct field *f = type_field(t, d->key);
         if (f && ((f == wanted && !field_is_empty(f, d)) || in_use(f->type, d, wanted, depth + 1)))
             return true;
@@ -33,7 +34,8 @@ static void drop_below(const struct drop *c, const struct type *t, struct doc *v
     if (depth > SCHEMA_DEPTH_MAX)
         return;
     if (t->kind == TYPE_LIST || t->kind == TYPE_MAP) {
-        doc_each(d, v) drop_below(c, t->elem, d, depth + 1);
+        doc_each (d, v)
+            drop_below(c, t->elem, d, depth + 1);
         return;
     }
     if (t->kind != TYPE_STRUCT || v->type != DOC_OBJECT)

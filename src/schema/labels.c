@@ -413,8 +413,7 @@ struct selector *field_selector_parse(struct arena *mem, struct str text, struct
 struct selector *selector_from_map(struct arena *mem, const struct doc *labels)
 {
     struct selector *s = arena_new_of(mem, struct selector);
-    doc_each(pair, labels)
-    {
+    doc_each (pair, labels) {
         struct selector_req r = {.key = pair->key, .op = SELECTOR_EQUALS, .count = 1};
         r.values = arena_new_of(mem, struct str);
         *r.values = doc_string(pair);
@@ -445,7 +444,8 @@ static bool read_expression(struct arena *mem, const struct doc *expr, struct se
     ret->op = ops[i].op;
     const struct doc *values = doc_get(expr, "values");
     ret->values = arena_array(mem, struct str, doc_len(values) + 1);
-    doc_each(v, values) ret->values[ret->count++] = doc_string(v);
+    doc_each (v, values)
+        ret->values[ret->count++] = doc_string(v);
     sort_values(ret);
     bool set = ret->op == SELECTOR_IN || ret->op == SELECTOR_NOT_IN;
     if (set == (ret->count > 0))
@@ -465,8 +465,7 @@ struct selector *selector_from_doc(struct arena *mem, const struct doc *label_se
         return none;
     }
     struct selector *s = selector_from_map(mem, doc_get(label_selector, "matchLabels"));
-    doc_each(expr, doc_get(label_selector, "matchExpressions"))
-    {
+    doc_each (expr, doc_get(label_selector, "matchExpressions")) {
         struct selector_req r;
         if (!read_expression(mem, expr, &r, err))
             return NULL;

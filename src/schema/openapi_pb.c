@@ -12,7 +12,8 @@ static void put_string(struct sb *out, uint32_t number, struct str s)
 
 static void put_strings(struct sb *out, uint32_t number, const struct doc *list)
 {
-    doc_each(s, list) wire_put_bytes(out, number, doc_string(s));
+    doc_each (s, list)
+        wire_put_bytes(out, number, doc_string(s));
 }
 
 static void put_any(struct sb *out, uint32_t number, const struct doc *value)
@@ -25,13 +26,13 @@ static void put_any(struct sb *out, uint32_t number, const struct doc *value)
 
 static void put_extensions(struct sb *out, uint32_t number, const struct doc *obj)
 {
-    doc_each(m, obj) if (str_starts(m->key, STR("x-")))
-    {
-        size_t at = wire_open(out, number);
-        put_string(out, 1, m->key);
-        put_any(out, 2, m);
-        wire_close(out, at);
-    }
+    doc_each (m, obj)
+        if (str_starts(m->key, STR("x-"))) {
+            size_t at = wire_open(out, number);
+            put_string(out, 1, m->key);
+            put_any(out, 2, m);
+            wire_close(out, at);
+        }
 }
 
 static void put_schema(struct sb *out, const struct doc *d);
@@ -45,8 +46,7 @@ static void put_schema_at(struct sb *out, uint32_t number, const struct doc *d)
 
 static void put_named_schemas(struct sb *out, const struct doc *map)
 {
-    doc_each(m, map)
-    {
+    doc_each (m, map) {
         size_t at = wire_open(out, 1);
         put_string(out, 1, m->key);
         put_schema_at(out, 2, m);
@@ -66,7 +66,8 @@ static void put_schema(struct sb *out, const struct doc *d)
     if (dflt)
         put_any(out, 5, dflt);
     put_strings(out, 19, doc_get(d, "required"));
-    doc_each(e, doc_get(d, "enum")) put_any(out, 20, e);
+    doc_each (e, doc_get(d, "enum"))
+        put_any(out, 20, e);
     if (extra) {
         at = wire_open(out, 21);
         put_schema_at(out, 1, extra);
@@ -120,8 +121,7 @@ static void put_parameter(struct sb *out, uint32_t number, const struct doc *p)
 static void put_responses(struct sb *out, const struct doc *responses)
 {
     size_t all = wire_open(out, 9);
-    doc_each(r, responses)
-    {
+    doc_each (r, responses) {
         size_t named = wire_open(out, 1);
         put_string(out, 1, r->key);
         size_t value = wire_open(out, 2), response = wire_open(out, 1);
@@ -145,7 +145,8 @@ static void put_operation(struct sb *out, uint32_t number, const struct doc *op)
     put_string(out, 5, doc_str(op, "operationId"));
     put_strings(out, 6, doc_get(op, "produces"));
     put_strings(out, 7, doc_get(op, "consumes"));
-    doc_each(p, doc_get(op, "parameters")) put_parameter(out, 8, p);
+    doc_each (p, doc_get(op, "parameters"))
+        put_parameter(out, 8, p);
     put_responses(out, doc_get(op, "responses"));
     put_strings(out, 10, doc_get(op, "schemes"));
     put_extensions(out, 13, op);
@@ -161,7 +162,8 @@ static void put_path_item(struct sb *out, const struct doc *item)
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
         if (doc_get(item, methods[i].method))
             put_operation(out, methods[i].number, doc_get(item, methods[i].method));
-    doc_each(p, doc_get(item, "parameters")) put_parameter(out, 9, p);
+    doc_each (p, doc_get(item, "parameters"))
+        put_parameter(out, 9, p);
 }
 
 void openapi_v2_pb(struct sb *out)
@@ -177,8 +179,7 @@ void openapi_v2_pb(struct sb *out)
     put_string(out, 2, doc_str(info, "version"));
     wire_close(out, at);
     at = wire_open(out, 8);
-    doc_each(p, doc_get(d, "paths"))
-    {
+    doc_each (p, doc_get(d, "paths")) {
         size_t named = wire_open(out, 2);
         put_string(out, 1, p->key);
         size_t item = wire_open(out, 2);

@@ -17,7 +17,8 @@ static void check_refs(const struct doc *d, const struct doc *definitions, struc
         assert_non_null(doc_get_str(definitions, str_from(ref, prefix.len)));
         ++*count;
     }
-    doc_each(m, d) check_refs(m, definitions, prefix, count);
+    doc_each (m, d)
+        check_refs(m, definitions, prefix, count);
 }
 
 static void test_v2_is_whole(void **state)
@@ -46,8 +47,7 @@ static void test_v3_of_each_group_version(void **state)
     openapi_v3_index(&index);
     const struct doc *d = doc_parse(mem, sb_str(&index), NULL, &err);
     assert_true(doc_len(doc_get(d, "paths")) > 10);
-    doc_each(p, doc_get(d, "paths"))
-    {
+    doc_each (p, doc_get(d, "paths")) {
         struct sb out = SB(mem);
         int refs = 0;
         assert_true(openapi_v3(&out, p->key));

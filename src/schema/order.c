@@ -125,8 +125,7 @@ uint32_t type_slots(const struct type *t, const struct doc *obj, struct doc **sl
     uint32_t known = 0;
     int next = 0;
     memset(slots, 0, sizeof(*slots) * t->field_count);
-    doc_each(d, obj)
-    {
+    doc_each (d, obj) {
         const struct field *f = type_field_near(t, d->key, &next);
         if (!f)
             continue;
@@ -196,12 +195,14 @@ void schema_order(struct arena *mem, const struct type *t, struct doc *obj)
         break;
     case TYPE_LIST:
         if (t->elem->kind == TYPE_STRUCT || t->elem->kind >= TYPE_LIST)
-            doc_each(d, obj) schema_order(mem, t->elem, d);
+            doc_each (d, obj)
+                schema_order(mem, t->elem, d);
         break;
     case TYPE_MAP:
         doc_sort_keys(obj);
         if (t->elem->kind == TYPE_STRUCT || t->elem->kind >= TYPE_LIST)
-            doc_each(d, obj) schema_order(mem, t->elem, d);
+            doc_each (d, obj)
+                schema_order(mem, t->elem, d);
         break;
     default:
         break;

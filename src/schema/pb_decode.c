@@ -305,12 +305,14 @@ static void settle_map(struct decoder *d, struct doc *map)
 {
     bool sorted = true;
     const struct doc *before = NULL;
-    doc_each(v, map) sorted = sorted && (!before || str_cmp(before->key, v->key) < 0), before = v;
+    doc_each (v, map)
+        sorted = sorted && (!before || str_cmp(before->key, v->key) < 0), before = v;
     if (sorted)
         return;
     uint32_t n = 0, count = map->count;
     struct ranked *all = arena_array(d->mem, struct ranked, count);
-    doc_each(v, map) all[n] = (struct ranked){v, n}, n++;
+    doc_each (v, map)
+        all[n] = (struct ranked){v, n}, n++;
     qsort(all, n, sizeof(*all), by_key_then_place);
     doc_clear(map);
     for (uint32_t i = 0; i < n; i++)

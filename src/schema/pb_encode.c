@@ -57,7 +57,9 @@ static int put_either(struct sb *out, const struct type *t, const struct doc *v)
         wire_close(out, mark);
     }
     if (v->type == DOC_ARRAY)
-        doc_each(item, v) if (put_value(out, other->type->elem, other->pb_number, item) < 0) return -1;
+        doc_each (item, v)
+            if (put_value(out, other->type->elem, other->pb_number, item) < 0)
+                return -1;
     return 0;
 }
 
@@ -105,7 +107,9 @@ static int put_value(struct sb *out, const struct type *t, uint32_t n, const str
         put_time(out, v, t->kind == TYPE_MICRO_TIME);
         break;
     case TYPE_LIST: /* wrapped in a message of its own */
-        doc_each(item, v) if (put_value(out, t->elem, 1, item) < 0) return -1;
+        doc_each (item, v)
+            if (put_value(out, t->elem, 1, item) < 0)
+                return -1;
         break;
     default: /* RAW, FIELDS_V1, JSON: {raw = 1} */
         if (v)
@@ -125,8 +129,7 @@ static int put_map(struct sb *out, const struct field *f, const struct doc *map)
     struct doc **items = arena_array(out->mem, struct doc *, doc_len(map) + 1);
     uint32_t n = 0;
     bool sorted = true;
-    doc_each(d, map)
-    {
+    doc_each (d, map) {
         sorted = sorted && (n == 0 || str_cmp(items[n - 1]->key, d->key) <= 0);
         items[n++] = d;
     }
@@ -148,8 +151,9 @@ static int put_field(struct sb *out, const struct field *f, const struct doc *v)
     if (t->kind == TYPE_MAP)
         return put_map(out, f, v);
     if (t->kind == TYPE_LIST && !t->pb_wrapped) {
-        doc_each(item,
-                 v) if (put_value(out, t->elem, f->pb_number, item->type == DOC_NULL ? NULL : item) < 0) return -1;
+        doc_each (item, v)
+            if (put_value(out, t->elem, f->pb_number, item->type == DOC_NULL ? NULL : item) < 0)
+                return -1;
         return 0;
     }
     if (!v && (f->flags & FIELD_PTR || t->kind == TYPE_BYTES || t->kind == TYPE_LIST))

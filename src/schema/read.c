@@ -223,8 +223,7 @@ static void read_items(struct reader *r, const struct type *t, struct doc *v, co
 {
     int i = 0;
     struct spot spot = {up, NULL, NULL};
-    doc_each(d, v)
-    {
+    doc_each (d, v) {
         struct fpath here = {at, NULL, i++, t->kind == TYPE_MAP ? d->key : STR_NULL};
         if (d->type == DOC_NULL)
             zero_item(r, t->elem, d);

@@ -10,8 +10,7 @@ static struct str text_of(struct arena *mem, const struct doc *v, const char *ze
         return v->s;
     if (v->type == DOC_ARRAY) { /* status.podIPs: the addresses, joined */
         struct sb b = SB(mem);
-        doc_each(d, v)
-        {
+        doc_each (d, v) {
             sb_addz(&b, b.len ? "," : "");
             sb_add(&b, doc_str(d, "ip"));
         }

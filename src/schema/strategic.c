@@ -37,7 +37,8 @@ static void go_value(struct sb *out, const struct doc *v, int depth)
     } else if (v->type == DOC_OBJECT) {
         const struct doc **all = arena_array(out->mem, const struct doc *, v->count + 1);
         uint32_t n = 0;
-        doc_each(d, v) all[n++] = d;
+        doc_each (d, v)
+            all[n++] = d;
         qsort(all, n, sizeof(*all), by_key);
         sb_addz(out, "map[");
         for (uint32_t i = 0; i < n; i++, sep = " ") {
@@ -47,8 +48,7 @@ static void go_value(struct sb *out, const struct doc *v, int depth)
         sb_addc(out, ']');
     } else if (v->type == DOC_ARRAY) {
         sb_addc(out, '[');
-        doc_each(d, v)
-        {
+        doc_each (d, v) {
             sb_addz(out, sep);
             go_value(out, d, depth + 1);
             sep = " ";
@@ -87,8 +87,7 @@ static struct doc *plain(struct merge *m, const struct doc *v)
         if (doc_get(v, "$patch"))
             return NULL;
         struct doc *to = doc_new_object(m->mem);
-        doc_each(d, v)
-        {
+        doc_each (d, v) {
             struct doc *own = d->type == DOC_NULL ? NULL : plain(m, d);
             if (own)
                 doc_link_at(to, d->key.ptr, d->key.len, own);
@@ -97,8 +96,7 @@ static struct doc *plain(struct merge *m, const struct doc *v)
     }
     if (v->type == DOC_ARRAY) {
         struct doc *to = doc_new_array(m->mem);
-        doc_each(d, v)
-        {
+        doc_each (d, v) {
             struct doc *own = plain(m, d);
             if (own)
                 doc_push(to, own);
@@ -126,8 +124,7 @@ static int items_of(struct merge *m, const struct doc *list, const char *key, st
     int n = 0;
     *ret = (struct items){arena_array(m->mem, struct doc *, doc_len(list) + 1),
                           arena_array(m->mem, struct str, doc_len(list) + 1), 0};
-    doc_each(d, list)
-    {
+    doc_each (d, list) {
         const struct doc *id = d;
         if (key && d->type != DOC_OBJECT)
             return err_set(m->err, ERR_BAD_REQUEST, "value for key %d is not a map", n);
@@ -245,8 +242,7 @@ static int special_items(struct merge *m, struct doc *to, const struct doc *patc
     bool replace = false;
     struct map gone = MAP_INIT;
     int r = 0;
-    doc_each(d, patch)
-    {
+    doc_each (d, patch) {
         const struct doc *directive = doc_get(d, "$patch");
         if (r < 0)
             break;
@@ -277,7 +273,9 @@ static int merge_objects(struct merge *m, const struct field *f, struct doc *to,
     int r = 0;
     if (!f->patch_key)
         return bad(m, "cannot merge lists without merge key");
-    doc_each(d, patch) if (d->type != DOC_OBJECT) return bad(m, "expected a map in a list that merges");
+    doc_each (d, patch)
+        if (d->type != DOC_OBJECT)
+            return bad(m, "expected a map in a list that merges");
     if (special_items(m, to, patch, f->patch_key, rest) < 0 || items_of(m, to, f->patch_key, &server) < 0 ||
         items_of(m, rest, f->patch_key, &wanted) < 0)
         return -1;
@@ -323,7 +321,8 @@ static int delete_scalars(struct merge *m, struct doc *to, const struct doc *lis
     struct map gone = MAP_INIT;
     if (list->type != DOC_ARRAY)
         return bad(m, "invalid patch format of primitive list");
-    doc_each(d, list) map_put(&gone, id_of(m, d), m);
+    doc_each (d, list)
+        map_put(&gone, id_of(m, d), m);
     int r = drop_items(m, to, NULL, &gone);
     map_done(&gone);
     return r;
@@ -346,9 +345,10 @@ static int retain_keys(struct merge *m, struct doc *to, const struct doc *patch,
 {
     struct map keep = MAP_INIT;
     int r = list->type == DOC_ARRAY ? 0 : -1;
-    doc_each(d, list) if (d->type == DOC_STRING) map_put(&keep, d->s, to);
-    doc_each(d, patch)
-    {
+    doc_each (d, list)
+        if (d->type == DOC_STRING)
+            map_put(&keep, d->s, to);
+    doc_each (d, patch) {
         if (d->type == DOC_NULL || str_starts(d->key, ORDER) || str_starts(d->key, DELETE) ||
             str_is(d->key, "$retainKeys"))
             continue;
@@ -372,7 +372,9 @@ static int check_order(struct merge *m, const struct doc *patch, const struct do
 {
     struct items wanted, items;
     struct doc *own = doc_new_array(m->mem);
-    doc_each(d, patch) if (!doc_get(d, "$patch")) doc_push(own, doc_copy(m->mem, d));
+    doc_each (d, patch)
+        if (!doc_get(d, "$patch"))
+            doc_push(own, doc_copy(m->mem, d));
     if (items_of(m, own, key, &items) < 0 || items_of(m, order, key, &wanted) < 0)
         return -1;
     int i = 0, j = 0;
@@ -427,7 +429,9 @@ static int whole_object(struct merge *m, struct doc *to, const struct doc *patch
                        STR_ARG(text));
     }
     doc_clear(to);
-    doc_each(d, patch) if (replace && d != directive) doc_set(to, d->key, doc_copy(m->mem, d));
+    doc_each (d, patch)
+        if (replace && d != directive)
+            doc_set(to, d->key, doc_copy(m->mem, d));
     return 0;
 }
 
@@ -454,7 +458,8 @@ static struct members members_of(struct doc *obj, const struct doc *patch)
 {
     struct members all = {obj, MAP_INIT, doc_len(obj) + doc_len(patch) > INDEX_FROM};
     if (all.indexed)
-        doc_each(d, obj) map_put(&all.index, d->key, d);
+        doc_each (d, obj)
+            map_put(&all.index, d->key, d);
     return all;
 }
 
@@ -527,8 +532,7 @@ static int merge_members(struct merge *m, const struct type *t, struct doc *to, 
 {
     struct members all = members_of(to, patch);
     int r = 0;
-    doc_each(d, patch)
-    {
+    doc_each (d, patch) {
         if (r < 0 || str_starts(d->key, ORDER) || str_is(d->key, "$retainKeys"))
             continue;
         char *order = d->type == DOC_ARRAY ? str_fmtz(m->mem, "$setElementOrder/" STR_FMT, STR_ARG(d->key)) : NULL;
@@ -550,7 +554,9 @@ static int merge_object(struct merge *m, const struct type *t, struct doc *to, c
     m->depth++;
     if (keys)
         r = retain_keys(m, to, patch, keys);
-    doc_each(d, patch) if (r == 0 && str_starts(d->key, ORDER)) r = set_order(m, t, to, patch, d);
+    doc_each (d, patch)
+        if (r == 0 && str_starts(d->key, ORDER))
+            r = set_order(m, t, to, patch, d);
     if (r == 0)
         r = merge_members(m, t, to, patch);
     m->depth--;

@@ -19,7 +19,8 @@ static void walk_enum(struct rule_ctx *c, const struct field *f, const struct do
     if (doc_is(value, DOC_STRING))
         check_enum(c, at, value->s, f->enums);
     else if (doc_is(value, DOC_ARRAY))
-        rule_each(item, value) check_enum(c, AT_INDEX(at, item_i), doc_string(item), f->enums);
+        rule_each (item, value)
+            check_enum(c, AT_INDEX(at, item_i), doc_string(item), f->enums);
 }
 
 static void walk_field(struct rule_ctx *c, const struct field *f, const struct doc *value, const struct doc *old,
@@ -64,9 +65,11 @@ static void walk(struct rule_ctx *c, const struct type *t, const struct doc *val
     if (t->kind == TYPE_STRUCT)
         walk_struct(c, t, value, old, at, depth);
     else if (t->kind == TYPE_LIST)
-        rule_each(item, value) walk(c, t->elem, item, NULL, AT_INDEX(at, item_i), depth + 1);
+        rule_each (item, value)
+            walk(c, t->elem, item, NULL, AT_INDEX(at, item_i), depth + 1);
     else if (t->kind == TYPE_MAP)
-        doc_each(item, value) walk(c, t->elem, item, doc_get_str(old, item->key), AT_KEY(at, item->key), depth + 1);
+        doc_each (item, value)
+            walk(c, t->elem, item, doc_get_str(old, item->key), AT_KEY(at, item->key), depth + 1);
     if (t->check)
         t->check(c, value, old, at);
 }

@@ -67,8 +67,7 @@ static void add_lazy(struct sqlite *q, bool all)
 {
     int64_t now = loop_now_ms(q->s.loop), left = lazy_allowance(&q->lazy, now);
     q->lazy_in_job = 0;
-    list_each(l, &q->lazy.order)
-    {
+    list_each (l, &q->lazy.order) {
         const struct lazy_item *i = (const struct lazy_item *)l;
         int64_t cost = 2 * (int64_t)(i->obj->json.len + i->obj->key.len); /* WAL, and later the file */
         if (!all && cost > left)
@@ -87,8 +86,7 @@ static void build_batch(struct sqlite *q, struct batch *b)
     job_clear(q->job);
     q->doing = DOING_BATCH;
     q->lazy_in_job = 0;
-    list_each(l, &b->txns)
-    {
+    list_each (l, &b->txns) {
         const struct txn *t = (const struct txn *)l;
         for (int i = 0; t->durable && i < t->count; i++)
             job_add_row(q->job, t->rev << STORE_ROW_SHIFT | (uint64_t)i, t->ops[i].kind, t->ops[i].obj);

@@ -69,8 +69,7 @@ static int write_metas(struct job *j)
     if (!error && j->clean)
         error = db_meta_put_u64(j->db, "clean", j->clean);
     if (j->metas)
-        list_each(l, j->metas)
-        {
+        list_each (l, j->metas) {
             const struct meta_value *v = ((struct meta_put *)l)->value; /* link is the first member */
             if (!error)
                 error = db_meta_put(j->db, str_fmt(mem, "v:" STR_FMT, STR_ARG(v->name)), v->value);

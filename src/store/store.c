@@ -188,7 +188,8 @@ static void forget_pending(struct store *s, struct txn *t)
  * compare still holds take effect. */
 static void fail_all(struct store *s, struct list *txns, int error)
 {
-    list_each(l, txns) forget_pending(s, (struct txn *)l);
+    list_each (l, txns)
+        forget_pending(s, (struct txn *)l);
     while (!list_empty(txns)) {
         struct txn *t = (struct txn *)txns->next;
         if (!t->durable && compare(s, t, /* fed_only= */ true) < 0) {

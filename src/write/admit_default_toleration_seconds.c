@@ -6,8 +6,7 @@ enum { TOLERATION_S = 300 };
 
 static bool tolerates(const struct doc *tolerations, const char *key)
 {
-    doc_each(t, tolerations)
-    {
+    doc_each (t, tolerations) {
         struct str k = doc_str(t, "key"), effect = doc_str(t, "effect");
         if ((!k.len || str_is(k, key)) && (!effect.len || str_is(effect, "NoExecute")))
             return true;

@@ -23,15 +23,16 @@ static struct doc *token_volume(struct arena *mem, struct str name)
 
 static bool has_token_mount(const struct doc *container)
 {
-    doc_each(m, doc_get(container, "volumeMounts")) if (str_is(doc_str(m, "mountPath"), TOKEN_MOUNT_PATH)) return true;
+    doc_each (m, doc_get(container, "volumeMounts"))
+        if (str_is(doc_str(m, "mountPath"), TOKEN_MOUNT_PATH))
+            return true;
     return false;
 }
 
 static bool mount_in(struct arena *mem, struct doc *containers, struct str volume)
 {
     bool any = false;
-    doc_each(c, containers)
-    {
+    doc_each (c, containers) {
         if (has_token_mount(c))
             continue;
         struct doc *m = doc_push(doc_sub_array(mem, c, "volumeMounts"), doc_new_object(mem));
@@ -46,7 +47,9 @@ static bool mount_in(struct arena *mem, struct doc *containers, struct str volum
 static void mount_token(struct admission *a, struct doc *spec)
 {
     struct arena *mem = a->req->mem;
-    doc_each(v, doc_get(spec, "volumes")) if (str_starts(doc_str(v, "name"), STR("kube-api-access-"))) return;
+    doc_each (v, doc_get(spec, "volumes"))
+        if (str_starts(doc_str(v, "name"), STR("kube-api-access-")))
+            return;
     struct str name = meta_generate_name(a->req->priv[0], STR("kube-api-access-"));
     bool any = mount_in(mem, doc_get(spec, "initContainers"), name);
     any |= mount_in(mem, doc_get(spec, "containers"), name);

@@ -6,7 +6,9 @@ bool put_condition(struct arena *mem, struct doc *obj, const char *type, const c
                    struct str message, struct str now)
 {
     struct doc *conditions = doc_sub_array(mem, doc_sub(mem, obj, "status"), "conditions"), *c = NULL;
-    doc_each(each, conditions) if (str_is(doc_str(each, "type"), type)) c = each;
+    doc_each (each, conditions)
+        if (str_is(doc_str(each, "type"), type))
+            c = each;
     bool is_new = !c, moved = is_new || !str_is(doc_str(c, "status"), status);
     if (is_new) {
         c = doc_push(conditions, doc_new_object(mem));
@@ -43,7 +45,8 @@ int bind_pod(struct arena *mem, struct doc *pod, struct str node, const struct d
     if (why)
         return err_conflict(err, STR(""), STR("pods/binding"), name, why);
     doc_put_str(mem, spec, "nodeName", node);
-    doc_each(a, annotations) doc_set(doc_sub(mem, meta, "annotations"), a->key, doc_copy(mem, a));
+    doc_each (a, annotations)
+        doc_set(doc_sub(mem, meta, "annotations"), a->key, doc_copy(mem, a));
     put_condition(mem, pod, "PodScheduled", "True", STR_NULL, STR_NULL, now);
     return 0;
 }

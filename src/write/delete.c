@@ -35,7 +35,9 @@ static int64_t pod_grace_s(const struct pending *p, const struct doc *obj)
 
 static bool has_finalizer(const struct doc *meta, const char *name)
 {
-    doc_each(f, doc_get(meta, "finalizers")) if (str_is(doc_string(f), name)) return true;
+    doc_each (f, doc_get(meta, "finalizers"))
+        if (str_is(doc_string(f), name))
+            return true;
     return false;
 }
 

@@ -38,8 +38,7 @@ static void count_ports(struct service_ips *s, const struct obj *o, int by)
 {
     cleanup_arena struct arena *mem = arena_new();
     const struct doc *svc = obj_doc(mem, o);
-    doc_each(port, doc_path(svc, "spec", "ports", NULL))
-    {
+    doc_each (port, doc_path(svc, "spec", "ports", NULL)) {
         struct port_state *st = state_of(s, port, doc_int(port, "nodePort", 0));
         if (st)
             st->holders = (uint16_t)(st->holders + by);
@@ -255,16 +254,18 @@ static void take_port(struct pending *p, struct port_state *st)
 
 static bool had_port(const struct doc *old_spec, const struct doc *port, int64_t number)
 {
-    doc_each(o, doc_get(old_spec, "ports")) if (doc_int(o, "nodePort", 0) == number &&
-                                                protocol_of(o) == protocol_of(port)) return true;
+    doc_each (o, doc_get(old_spec, "ports"))
+        if (doc_int(o, "nodePort", 0) == number && protocol_of(o) == protocol_of(port))
+            return true;
     return false;
 }
 
 /* An update that leaves a node port out keeps the one that the same port had. */
 static int64_t kept_port(const struct doc *old_spec, const struct doc *port)
 {
-    doc_each(o, doc_get(old_spec, "ports")) if (doc_int(o, "port", 0) == doc_int(port, "port", -1) &&
-                                                protocol_of(o) == protocol_of(port)) return doc_int(o, "nodePort", 0);
+    doc_each (o, doc_get(old_spec, "ports"))
+        if (doc_int(o, "port", 0) == doc_int(port, "port", -1) && protocol_of(o) == protocol_of(port))
+            return doc_int(o, "nodePort", 0);
     return 0;
 }
 
@@ -311,8 +312,7 @@ static int assign_ports(struct pending *p, struct service_ips *s, struct doc *sp
     bool wanted = str_is(type, "NodePort") ||
                   (str_is(type, "LoadBalancer") && doc_bool(spec, "allocateLoadBalancerNodePorts", true));
     int index = 0;
-    doc_each(port, doc_get(spec, "ports"))
-    {
+    doc_each (port, doc_get(spec, "ports")) {
         if (wanted && assign_port(p, s, port, old_spec, index++) < 0)
             return -1;
         if (!wanted && doc_int(port, "nodePort", 0) == kept_port(old_spec, port))

@@ -14,19 +14,19 @@ static const char *qos_class(const struct doc *spec)
     static const char *const lists[] = {"containers", "initContainers"}, *const names[] = {"cpu", "memory"};
     bool any = false, guaranteed = true;
     for (int l = 0; l < 2; l++)
-        doc_each(container, doc_get(spec, lists[l])) for (int n = 0; n < 2; n++)
-        {
-            struct quantity limit = {0}, request = {0};
-            const struct doc *res = doc_get(container, "resources");
-            struct str limit_text = doc_str(doc_get(res, "limits"), names[n]);
-            struct str request_text = doc_str(doc_get(res, "requests"), names[n]);
-            bool has_limit = limit_text.len && quantity_parse(limit_text, &limit) == 0 && quantity_milli(limit) > 0;
-            bool has_request =
-                request_text.len && quantity_parse(request_text, &request) == 0 && quantity_milli(request) > 0;
-            any |= has_limit || has_request;
-            if (!has_limit || (has_request && quantity_cmp(limit, request) != 0))
-                guaranteed = false;
-        }
+        doc_each (container, doc_get(spec, lists[l]))
+            for (int n = 0; n < 2; n++) {
+                struct quantity limit = {0}, request = {0};
+                const struct doc *res = doc_get(container, "resources");
+                struct str limit_text = doc_str(doc_get(res, "limits"), names[n]);
+                struct str request_text = doc_str(doc_get(res, "requests"), names[n]);
+                bool has_limit = limit_text.len && quantity_parse(limit_text, &limit) == 0 && quantity_milli(limit) > 0;
+                bool has_request =
+                    request_text.len && quantity_parse(request_text, &request) == 0 && quantity_milli(request) > 0;
+                any |= has_limit || has_request;
+                if (!has_limit || (has_request && quantity_cmp(limit, request) != 0))
+                    guaranteed = false;
+            }
     return !any ? "BestEffort" : guaranteed ? "Guaranteed" : "Burstable";
 }
 
@@ -210,7 +210,9 @@ static void keep_all_but(struct arena *mem, struct doc *obj, const struct doc *o
         if (!str_is(m->key, a) && !str_is(m->key, b) && !doc_get_str(old, m->key))
             doc_remove(obj, m);
     }
-    doc_each(m, old) if (!str_is(m->key, a) && !str_is(m->key, b)) doc_set(obj, m->key, doc_copy(mem, m));
+    doc_each (m, old)
+        if (!str_is(m->key, a) && !str_is(m->key, b))
+            doc_set(obj, m->key, doc_copy(mem, m));
 }
 
 static void update_status(struct pending *p, struct doc *obj, const struct doc *old)
@@ -258,7 +260,8 @@ static bool lease_is_renewal(const struct doc *obj, const struct doc *old)
 
 static void drop_heartbeats(struct doc *node)
 {
-    doc_each(c, doc_path(node, "status", "conditions", NULL)) doc_del(c, "lastHeartbeatTime");
+    doc_each (c, doc_path(node, "status", "conditions", NULL))
+        doc_del(c, "lastHeartbeatTime");
 }
 
 static bool node_is_heartbeat(struct arena *mem, const struct doc *obj, const struct doc *old)

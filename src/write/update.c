@@ -64,10 +64,12 @@ static void move_generation(struct pending *p, struct doc *obj, const struct doc
     if (!p->stored->has_generation)
         return;
     bool moved = false;
-    doc_each(m, obj) if (!str_is(m->key, "metadata") && !str_is(m->key, "status") &&
-                         !doc_eq(m, doc_get_str(old, m->key))) moved = true;
-    doc_each(m, old) if (!str_is(m->key, "metadata") && !str_is(m->key, "status") && !doc_get_str(obj, m->key)) moved =
-        true;
+    doc_each (m, obj)
+        if (!str_is(m->key, "metadata") && !str_is(m->key, "status") && !doc_eq(m, doc_get_str(old, m->key)))
+            moved = true;
+    doc_each (m, old)
+        if (!str_is(m->key, "metadata") && !str_is(m->key, "status") && !doc_get_str(obj, m->key))
+            moved = true;
     int64_t generation = doc_int(doc_get(old, "metadata"), "generation", 0);
     if (moved || generation)
         doc_put_int(p->req->mem, doc_get(obj, "metadata"), "generation", generation + moved);

@@ -17,7 +17,9 @@ static bool has_null(const struct doc *d)
 {
     if (d->type == DOC_NULL)
         return true;
-    doc_each(c, d) if (has_null(c)) return true;
+    doc_each (c, d)
+        if (has_null(c))
+            return true;
     return false;
 }
 

@@ -10,7 +10,9 @@ static bool exact(const struct doc *d)
 {
     if (d->type == DOC_NUMBER)
         return false;
-    doc_each(c, d) if (!exact(c)) return false;
+    doc_each (c, d)
+        if (!exact(c))
+            return false;
     return true;
 }
 

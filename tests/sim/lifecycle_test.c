@@ -195,7 +195,8 @@ static void test_service_finds_its_pods(void **state)
     struct doc *slice = obj_doc(s->mem, o);
     assert_int_equal(doc_len(doc_get(slice, "endpoints")), 3);
     assert_int_equal(doc_int(doc_at(doc_get(slice, "ports"), 0), "port", 0), 8080);
-    doc_each(e, doc_get(slice, "endpoints")) assert_true(doc_bool(doc_get(e, "conditions"), "ready", false));
+    doc_each (e, doc_get(slice, "endpoints"))
+        assert_true(doc_bool(doc_get(e, "conditions"), "ready", false));
     struct doc *legacy = sim_get(s, "", "endpoints", "default", "web");
     assert_int_equal(doc_len(doc_get(doc_at(doc_get(legacy, "subsets"), 0), "addresses")), 3);
     sim_delete(s, "", "services", "default", "web", PROPAGATE_DEFAULT);

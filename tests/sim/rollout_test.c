@@ -18,8 +18,7 @@ static void count(struct sim *s, int *ret_total, int *ret_available)
         if (o->deleting)
             continue;
         ++*ret_total;
-        doc_each(c, doc_path(obj_doc(mem, o), "status", "conditions", NULL))
-        {
+        doc_each (c, doc_path(obj_doc(mem, o), "status", "conditions", NULL)) {
             if (str_is(doc_str(c, "type"), "Ready") && str_is(doc_str(c, "status"), "True"))
                 ++*ret_available;
         }
@@ -219,8 +218,7 @@ static void test_late_rollout_says_so(void **state)
     sim_run(s, 30 * 1000);
     struct doc *d = sim_get(s, "apps", "deployments", "default", "web");
     assert_string_equal(sim_condition(s, "apps", "deployments", "default", "web", "Progressing"), "False");
-    doc_each(c, doc_path(d, "status", "conditions", NULL))
-    {
+    doc_each (c, doc_path(d, "status", "conditions", NULL)) {
         if (str_is(doc_str(c, "type"), "Progressing")) {
             assert_true(str_is(doc_str(c, "reason"), "ProgressDeadlineExceeded"));
             assert_true(str_ends(doc_str(c, "message"), STR("has timed out progressing.")));

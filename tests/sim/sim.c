@@ -135,8 +135,9 @@ const char *sim_condition(struct sim *s, const char *group, const char *resource
                           const char *type)
 {
     const struct doc *d = sim_get(s, group, resource, ns, name);
-    doc_each(c, doc_path(d, "status", "conditions", NULL)) if (str_is(doc_str(c, "type"), type)) return str_z(
-        s->mem, doc_str(c, "status"));
+    doc_each (c, doc_path(d, "status", "conditions", NULL))
+        if (str_is(doc_str(c, "type"), type))
+            return str_z(s->mem, doc_str(c, "status"));
     return "";
 }
 

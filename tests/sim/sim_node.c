@@ -72,14 +72,13 @@ static void renew(struct loop_timer *t)
                 str_of(n->name), sim_json(mem, str_z(mem, text)), NULL, NULL);
     /* As a kubelet does: a node that finds itself thought unknown says that it is ready. */
     struct doc *node = sim_get(n->s, "", "nodes", "", n->name);
-    doc_each(c, doc_path(node, "status", "conditions", NULL)) if (str_is(doc_str(c, "type"), "Ready") &&
-                                                                  !str_is(doc_str(c, "status"), "True"))
-    {
-        struct str status = str_fmt(mem, "{'status':{'conditions':[{'type':'Ready','status':'True','reason':"
-                                         "'KubeletReady'}]}}");
-        write_merge(n->s->writer, NULL, schema_stored("", "nodes"), "status", STR_NULL, str_of(n->name),
-                    sim_json(mem, str_z(mem, status)), NULL, NULL);
-    }
+    doc_each (c, doc_path(node, "status", "conditions", NULL))
+        if (str_is(doc_str(c, "type"), "Ready") && !str_is(doc_str(c, "status"), "True")) {
+            struct str status = str_fmt(mem, "{'status':{'conditions':[{'type':'Ready','status':'True','reason':"
+                                             "'KubeletReady'}]}}");
+            write_merge(n->s->writer, NULL, schema_stored("", "nodes"), "status", STR_NULL, str_of(n->name),
+                        sim_json(mem, str_z(mem, status)), NULL, NULL);
+        }
 }
 
 /* ---- pods */

@@ -10,8 +10,7 @@ static bool has_ended(const struct pod *p)
 static bool selector_fits(const struct pod *p)
 {
     struct str rest = str_of(p->node->opts.labels), pair, k, v;
-    doc_each(want, doc_get(p->spec, "nodeSelector"))
-    {
+    doc_each (want, doc_get(p->spec, "nodeSelector")) {
         bool found = str_is(want->key, "kubernetes.io/hostname") && str_is(doc_string(want), p->node->name);
         found = found || (str_is(want->key, "kubernetes.io/os") && str_is(doc_string(want), "linux"));
         found = found || (str_is(want->key, "kubernetes.io/arch") && str_is(doc_string(want), image_arch()));
@@ -39,8 +38,7 @@ static bool sysctls_fit(const struct pod *p, struct arena *mem, struct str *ret_
                                        "net.ipv4.tcp_keepalive_probes",
                                        "net.ipv4.tcp_rmem",
                                        "net.ipv4.tcp_wmem"};
-    doc_each(s, doc_path(p->spec, "securityContext", "sysctls", NULL))
-    {
+    doc_each (s, doc_path(p->spec, "securityContext", "sysctls", NULL)) {
         char *name = str_z(mem, doc_str(s, "name"));
         bool allowed = false;
         for (char *c = name; *c; c++)
@@ -62,8 +60,7 @@ int pod_admit(struct pod *p, struct arena *mem, const char **ret_reason, struct 
 {
     struct node *n = p->node;
     int64_t cpu, cpu_limit, memory, memory_limit, used_cpu = 0, used_memory = 0, pods = 0;
-    list_each(at, &n->pods)
-    {
+    list_each (at, &n->pods) {
         const struct pod *o = container_of(at, struct pod, link);
         if (o == p || !o->admitted || has_ended(o))
             continue;

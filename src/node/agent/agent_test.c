@@ -124,7 +124,9 @@ static struct doc *config(struct arena *mem, const char *container)
 
 static bool has(const struct doc *list, const char *what)
 {
-    doc_each(i, list) if (str_is(doc_string(i), what)) return true;
+    doc_each (i, list)
+        if (str_is(doc_string(i), what))
+            return true;
     return false;
 }
 
@@ -153,8 +155,9 @@ static void test_config(void **state)
 
 static bool names(const struct doc *seccomp, const char *call, const char *action)
 {
-    doc_each(r, doc_get(seccomp, "syscalls")) if (str_is(doc_str(r, "action"), action) &&
-                                                  has(doc_get(r, "names"), call)) return true;
+    doc_each (r, doc_get(seccomp, "syscalls"))
+        if (str_is(doc_str(r, "action"), action) && has(doc_get(r, "names"), call))
+            return true;
     return false;
 }
 

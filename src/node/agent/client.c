@@ -40,7 +40,9 @@ static bool pem_field(struct arena *mem, const struct doc *d, const char *data, 
 
 static const struct doc *named(const struct doc *list, struct str name)
 {
-    doc_each(i, list) if (str_eq(doc_str(i, "name"), name)) return i;
+    doc_each (i, list)
+        if (str_eq(doc_str(i, "name"), name))
+            return i;
     return NULL;
 }
 
@@ -213,7 +215,8 @@ static void listed(void *ctx, const struct http_reply *r)
         return;
     }
     w->event(w, WATCH_SYNC_BEGIN, NULL);
-    doc_each(i, doc_get(d, "items")) w->event(w, WATCH_ADDED, i);
+    doc_each (i, doc_get(d, "items"))
+        w->event(w, WATCH_ADDED, i);
     set_revision(w, doc_str(doc_get(d, "metadata"), "resourceVersion"));
     w->synced = true, w->backoff_ms = 0;
     w->event(w, WATCH_SYNC_END, NULL);

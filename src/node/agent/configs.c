@@ -78,7 +78,8 @@ static void services_event(struct api_watch *w, enum watch_event e, const struct
             service_del(c, key);
     }
     c->services_known = true;
-    list_each(at, &c->node->pods) pod_kick(container_of(at, struct pod, link));
+    list_each (at, &c->node->pods)
+        pod_kick(container_of(at, struct pod, link));
 }
 
 struct configs *configs_new(struct node *n)
@@ -107,7 +108,8 @@ struct configs *configs_free(struct configs *c)
 {
     if (!c)
         return NULL;
-    list_each_safe(at, &c->all) config_drop(container_of(at, struct config, link));
+    list_each_safe (at, &c->all)
+        config_drop(container_of(at, struct config, link));
     if (c->node->api)
         api_watch_stop(&c->services_watch);
     for (struct service *s; (s = tree_seek(&c->services, STR_NULL, /* after= */ false, NULL));)
@@ -157,8 +159,7 @@ static struct config *config_new(struct configs *c, enum config_kind kind, struc
 
 static struct config *config_find(struct configs *c, enum config_kind kind, struct str ns, struct str name)
 {
-    list_each(at, &c->all)
-    {
+    list_each (at, &c->all) {
         struct config *g = container_of(at, struct config, link);
         if (g->kind == kind && str_eq(g->name, name) && str_eq(g->ns, ns))
             return g;
@@ -204,8 +205,7 @@ enum config_state configs_get(struct configs *c, struct pod *p, enum config_kind
 
 void configs_release(struct configs *c, struct pod *p)
 {
-    list_each_safe(at, &c->all)
-    {
+    list_each_safe (at, &c->all) {
         struct config *g = container_of(at, struct config, link);
         for (int i = 0; i < g->pod_count; i++)
             if (g->pods[i] == p)

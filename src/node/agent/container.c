@@ -230,7 +230,8 @@ static bool run_hook(struct container *c, const char *which)
         cleanup_arena struct arena *mem = arena_new();
         struct exec_opts o = {.done = post_start_exec, .ctx = c};
         o.args.v = arena_array(mem, struct str, doc_len(doc_get(d, "command")) + 1);
-        doc_each(a, doc_get(d, "command")) o.args.v[o.args.n++] = doc_string(a);
+        doc_each (a, doc_get(d, "command"))
+            o.args.v[o.args.n++] = doc_string(a);
         c->hook = exec_start(c, &o, NULL, &error);
         if (!c->hook)
             hook_ended(c, true, strerror(-error));

@@ -44,7 +44,8 @@ struct events *events_free(struct events *e)
 {
     if (!e)
         return NULL;
-    list_each_safe(at, &e->all) forget(e, container_of(at, struct remembered, link));
+    list_each_safe (at, &e->all)
+        forget(e, container_of(at, struct remembered, link));
     map_done(&e->by_key);
     free(e);
     return NULL;

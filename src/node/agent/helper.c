@@ -97,8 +97,9 @@ static uint64_t port_of(struct container *c, const struct doc *port)
     int64_t number;
     if (str_to_i64(doc_string(port), &number))
         return (uint64_t)number;
-    doc_each(p, doc_get(c->spec, "ports")) if (str_eq(doc_str(p, "name"), doc_string(port))) return (uint64_t)doc_int(
-        p, "containerPort", 0);
+    doc_each (p, doc_get(c->spec, "ports"))
+        if (str_eq(doc_str(p, "name"), doc_string(port)))
+            return (uint64_t)doc_int(p, "containerPort", 0);
     return 0;
 }
 
@@ -127,7 +128,8 @@ uint32_t net_http(struct container *c, const struct doc *d, int64_t timeout_ms,
     const struct doc *headers = doc_get(d, "httpHeaders");
     struct str path = doc_str(d, "path"), *v = arena_array(mem, struct str, doc_len(headers) * 2 + 1);
     size_t n = 0;
-    doc_each(h, headers) v[n++] = doc_str(h, "name"), v[n++] = doc_str(h, "value");
+    doc_each (h, headers)
+        v[n++] = doc_str(h, "name"), v[n++] = doc_str(h, "value");
     ipc_put_u64(&b, str_is(doc_str(d, "scheme"), "HTTPS"));
     ipc_put_str(&b, host_of(c, d, "host")), ipc_put_u64(&b, port_of(c, doc_get(d, "port")));
     ipc_put_str(&b, path.len ? path : STR("/")), ipc_put_strv(&b, v, n), ipc_put_u64(&b, (uint64_t)timeout_ms);

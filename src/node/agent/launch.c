@@ -32,8 +32,7 @@ void pod_resources(const struct doc *spec, int64_t *cpu_request, int64_t *cpu_li
     bool no_cpu = false, no_memory = false;
     static const char *const lists[] = {"containers", "initContainers"};
     for (int k = 0; k < 2; k++)
-        doc_each(c, doc_get(spec, lists[k]))
-        {
+        doc_each (c, doc_get(spec, lists[k])) {
             bool adds = k == 0 || str_is(doc_str(c, "restartPolicy"), "Always");
             launch_resources(c, &v[0], &v[1], &v[2], &v[3]);
             no_cpu = no_cpu || v[1] == 0, no_memory = no_memory || v[3] == 0;
@@ -53,8 +52,7 @@ const char *pod_qos(const struct doc *spec)
     bool any = false, guaranteed = true;
     static const char *const lists[] = {"containers", "initContainers"};
     for (int k = 0; k < 2; k++)
-        doc_each(c, doc_get(spec, lists[k]))
-        {
+        doc_each (c, doc_get(spec, lists[k])) {
             int64_t cr, cl, mr, ml;
             launch_resources(c, &cr, &cl, &mr, &ml);
             any = any || cr || cl || mr || ml;
@@ -161,10 +159,12 @@ static int arguments(struct container *c, struct spec_in *in, struct arena *mem,
     const struct image_info *image = &c->image->info;
     size_t n = doc_len(command) + doc_len(args) + image->entrypoint.n + image->cmd.n;
     in->args.v = arena_array(mem, struct str, n ? n : 1);
-    doc_each(a, command) in->args.v[in->args.n++] = env_expand(mem, doc_string(a), &in->env);
+    doc_each (a, command)
+        in->args.v[in->args.n++] = env_expand(mem, doc_string(a), &in->env);
     for (size_t i = 0; i < image->entrypoint.n && !doc_len(command); i++)
         in->args.v[in->args.n++] = image->entrypoint.v[i];
-    doc_each(a, args) in->args.v[in->args.n++] = env_expand(mem, doc_string(a), &in->env);
+    doc_each (a, args)
+        in->args.v[in->args.n++] = env_expand(mem, doc_string(a), &in->env);
     for (size_t i = 0; i < image->cmd.n && !doc_len(command) && !doc_len(args); i++)
         in->args.v[in->args.n++] = image->cmd.v[i];
     if (in->args.n == 0)
@@ -218,7 +218,9 @@ static int identity(struct container *c, struct spec_in *in, struct arena *mem, 
     if (str_is(doc_str(pod_security, "supplementalGroupsPolicy"), "Strict"))
         in->gid_count = 0;
     add_gid(in, doc_int(pod_security, "fsGroup", -1));
-    doc_each(g, doc_get(pod_security, "supplementalGroups")) if (doc_is(g, DOC_INT)) add_gid(in, g->i);
+    doc_each (g, doc_get(pod_security, "supplementalGroups"))
+        if (doc_is(g, DOC_INT))
+            add_gid(in, g->i);
     return 1;
 }
 

@@ -154,7 +154,8 @@ static void stop(struct node *n)
 {
     if (n->api)
         watch_stop(n), nodestatus_stop(n);
-    list_each_safe(at, &n->pods) pod_free(container_of(at, struct pod, link));
+    list_each_safe (at, &n->pods)
+        pod_free(container_of(at, struct pod, link));
     if (n->network && n->network->stop)
         n->network->stop(n->network_ctx);
     n->configs = configs_free(n->configs);

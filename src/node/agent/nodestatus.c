@@ -189,7 +189,8 @@ static void send_status(struct nodestatus *s);
 static uint64_t hash_without_times(struct doc *status, struct arena *mem)
 {
     struct doc *copy = doc_copy(mem, status);
-    doc_each(c, doc_get(copy, "conditions")) doc_del(c, "lastHeartbeatTime");
+    doc_each (c, doc_get(copy, "conditions"))
+        doc_del(c, "lastHeartbeatTime");
     return str_hash(doc_json(mem, copy));
 }
 

@@ -47,8 +47,7 @@ static void on_deadline(struct loop_timer *t)
 
 struct pod *pod_find(struct node *n, struct str uid)
 {
-    list_each(at, &n->pods)
-    {
+    list_each (at, &n->pods) {
         struct pod *p = container_of(at, struct pod, link);
         if (str_eq(p->uid, uid))
             return p;
@@ -59,8 +58,7 @@ struct pod *pod_find(struct node *n, struct str uid)
 struct pod *pod_find_name(struct node *n, struct str ns, struct str name)
 {
     struct pod *found = NULL;
-    list_each(at, &n->pods)
-    {
+    list_each (at, &n->pods) {
         struct pod *p = container_of(at, struct pod, link);
         if (str_eq(p->name, name) && str_eq(p->ns, ns) && (!found || !p->deleting))
             found = p;
@@ -78,8 +76,7 @@ struct container *pod_container(struct pod *p, struct str name)
 
 struct container *container_find(struct node *n, const char *id)
 {
-    list_each(at, &n->pods)
-    {
+    list_each (at, &n->pods) {
         struct pod *p = container_of(at, struct pod, link);
         for (int i = 0; i < p->container_count; i++)
             if (strcmp(p->containers[i]->id, id) == 0)
@@ -97,8 +94,7 @@ static void take_object(struct pod *p, const struct doc *obj)
     p->obj = doc_copy_deep(p->mem, obj), p->spec = doc_get(p->obj, "spec");
     static const char *const lists[] = {"initContainers", "containers", "ephemeralContainers"};
     for (int k = 0; k < 3; k++)
-        doc_each(s, doc_get(p->spec, lists[k]))
-        {
+        doc_each (s, doc_get(p->spec, lists[k])) {
             struct container *c = pod_container(p, doc_str(s, "name"));
             if (c) {
                 c->spec = s;
@@ -118,15 +114,14 @@ static void add_containers(struct pod *p)
     int n = (int)(doc_len(doc_get(p->spec, "initContainers")) + doc_len(doc_get(p->spec, "containers")));
     p->containers = arena_array(p->keep, struct container *, n);
     int index = 0;
-    doc_each(s, doc_get(p->spec, "initContainers"))
-    {
+    doc_each (s, doc_get(p->spec, "initContainers")) {
         bool sidecar = str_is(doc_str(s, "restartPolicy"), "Always");
         p->containers[p->container_count++] =
             container_new(p, sidecar ? KIND_SIDECAR : KIND_INIT, doc_str(s, "name"), index++);
     }
     index = 0;
-    doc_each(s, doc_get(p->spec, "containers")) p->containers[p->container_count++] =
-        container_new(p, KIND_REGULAR, doc_str(s, "name"), index++);
+    doc_each (s, doc_get(p->spec, "containers"))
+        p->containers[p->container_count++] = container_new(p, KIND_REGULAR, doc_str(s, "name"), index++);
 }
 
 struct pod *pod_new(struct node *n, const struct doc *obj)

@@ -96,7 +96,8 @@ static void run_exec(struct probe *p, const struct doc *spec, int64_t timeout_ms
     cleanup_arena struct arena *mem = arena_new();
     struct exec_opts o = {.timeout_ms = timeout_ms, .done = exec_done, .ctx = p};
     o.args.v = arena_array(mem, struct str, doc_len(doc_get(spec, "command")) + 1);
-    doc_each(a, doc_get(spec, "command")) o.args.v[o.args.n++] = doc_string(a);
+    doc_each (a, doc_get(spec, "command"))
+        o.args.v[o.args.n++] = doc_string(a);
     int error = 0;
     p->exec = exec_start(p->container, &o, NULL, &error);
     if (!p->exec)

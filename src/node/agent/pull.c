@@ -69,8 +69,7 @@ static bool pull_secrets(struct container *c, const struct image_ref *ref, struc
     struct pod *p = c->pod;
     struct sb missing = SB(mem);
     *ret = (struct keyring){0};
-    doc_each(s, doc_get(p->spec, "imagePullSecrets"))
-    {
+    doc_each (s, doc_get(p->spec, "imagePullSecrets")) {
         const struct doc *secret;
         struct str name = doc_str(s, "name");
         if (name.len == 0)

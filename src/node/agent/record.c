@@ -113,9 +113,10 @@ static void attach(struct container *c)
         return;
     if (runtime_adopt(c) == 0) {
         /* readiness was true or not before: the API's copy says, until a probe speaks */
-        doc_each(s, doc_path(c->pod->obj, "status", "containerStatuses", NULL)) if (str_eq(doc_str(s, "name"), c->name))
-            c->ready = c->ready || doc_bool(s, "ready", false),
-            c->started = c->started || doc_bool(s, "started", false);
+        doc_each (s, doc_path(c->pod->obj, "status", "containerStatuses", NULL))
+            if (str_eq(doc_str(s, "name"), c->name))
+                c->ready = c->ready || doc_bool(s, "ready", false),
+                c->started = c->started || doc_bool(s, "started", false);
         probes_start(c);
         return;
     }
@@ -144,8 +145,9 @@ static void restore(struct node *n, const char *uid)
     struct pod *p = pod_new(n, doc_get(d, "pod"));
     p->adopted = true, p->from_file = doc_bool(d, "fromFile", false);
     p->start_ms = doc_int(d, "startMs", p->start_ms), p->init_pid = (int)doc_int(d, "initPid", 0);
-    doc_each(ip, doc_get(d, "ips")) if (p->ip_count < 2)
-        copy_text(p->ips[p->ip_count++].text, sizeof(p->ips[0].text), doc_string(ip));
+    doc_each (ip, doc_get(d, "ips"))
+        if (p->ip_count < 2)
+            copy_text(p->ips[p->ip_count++].text, sizeof(p->ips[0].text), doc_string(ip));
     for (int i = 0; i < p->container_count; i++)
         restore_container(p->containers[i]);
     p->admitted = true;

@@ -133,12 +133,11 @@ static void names_of(struct pod *p, struct sb *out, bool init)
 
 static bool gates_open(const struct pod *p)
 {
-    doc_each(g, doc_get(p->spec, "readinessGates"))
-    {
+    doc_each (g, doc_get(p->spec, "readinessGates")) {
         bool open = false;
-        doc_each(c, doc_path(p->obj, "status", "conditions", NULL)) if (str_eq(doc_str(c, "type"),
-                                                                               doc_str(g, "conditionType"))) open =
-            str_is(doc_str(c, "status"), "True");
+        doc_each (c, doc_path(p->obj, "status", "conditions", NULL))
+            if (str_eq(doc_str(c, "type"), doc_str(g, "conditionType")))
+                open = str_is(doc_str(c, "status"), "True");
         if (!open)
             return false;
     }
@@ -149,11 +148,11 @@ static int64_t since(struct pod *p, int which, bool value, int64_t now_ms)
 {
     struct pod_condition *m = &p->conditions[which];
     if (!m->known)
-        doc_each(c, doc_path(p->obj, "status", "conditions", NULL)) if (str_is(doc_str(c, "type"), cond_names[which]))
-        {
-            m->known = true, m->value = str_is(doc_str(c, "status"), "True");
-            m->since_ms = unix_time_parse(doc_str(c, "lastTransitionTime"));
-        }
+        doc_each (c, doc_path(p->obj, "status", "conditions", NULL))
+            if (str_is(doc_str(c, "type"), cond_names[which])) {
+                m->known = true, m->value = str_is(doc_str(c, "status"), "True");
+                m->since_ms = unix_time_parse(doc_str(c, "lastTransitionTime"));
+            }
     if (!m->known || m->value != value || m->since_ms == 0)
         *m = (struct pod_condition){true, value, now_ms};
     return m->since_ms;

@@ -41,8 +41,7 @@ static void put(struct node *n, const struct doc *obj)
 
 static void each_pod(struct node *n, void (*fn)(struct pod *p))
 {
-    list_each_safe(at, &n->pods)
-    {
+    list_each_safe (at, &n->pods) {
         struct pod *p = container_of(at, struct pod, link);
         if (!p->from_file)
             fn(p);

@@ -227,8 +227,7 @@ void images_pull(struct images *s, struct ipc *net, struct str name, const struc
     struct arena *mem = arena_new();
     struct image_ref ref;
     struct str full = image_ref_parse(mem, name, &ref) ? image_ref_name(mem, &ref) : STR_NULL;
-    list_each(at, &s->pulls)
-    {
+    list_each (at, &s->pulls) {
         struct pull *p = container_of(at, struct pull, link);
         if (str_eq(p->name, full) && keyring_same(&p->keyring, keyring)) {
             add_waiter(p, done, ctx);
@@ -251,11 +250,9 @@ void images_pull(struct images *s, struct ipc *net, struct str name, const struc
 
 void images_forget(struct images *s, void *ctx)
 {
-    list_each(at, &s->pulls)
-    {
+    list_each (at, &s->pulls) {
         struct pull *p = container_of(at, struct pull, link);
-        list_each_safe(w_at, &p->waiters)
-        {
+        list_each_safe (w_at, &p->waiters) {
             struct waiter *w = container_of(w_at, struct waiter, link);
             if (w->ctx == ctx)
                 list_remove(w_at), free(w);
@@ -271,7 +268,9 @@ void images_message(struct images *s, struct ipc *net, struct ipc_msg *m)
     struct str digest = ipc_get_str(&r);
     uint64_t size = ipc_get_u64(&r);
     struct pull *p = NULL;
-    list_each(at, &s->pulls) if (container_of(at, struct pull, link)->id == id) p = container_of(at, struct pull, link);
+    list_each (at, &s->pulls)
+        if (container_of(at, struct pull, link)->id == id)
+            p = container_of(at, struct pull, link);
     if (!ipc_read_ok(&r) || !p || !image_digest_valid(digest) || size > (uint64_t)BLOB_BYTES_MAX_GIB << 30 ||
         p->blob_count == IMAGE_LAYERS_MAX) {
         ipc_reply(net, m->id, -EINVAL, STR("refused"), NULL, NULL, 0);

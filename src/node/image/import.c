@@ -254,8 +254,7 @@ static int docker_image(struct importer *m, const struct doc *entry, struct err 
         return err_set(err, ERR_BAD_REQUEST, "invalid image: its config is not in the archive");
     info->id = str_fmt(m->mem, "sha256:%s", config);
     info->digest = info->id; /* no manifest was saved; the config stands for it */
-    doc_each(l, doc_get(entry, "Layers"))
-    {
+    doc_each (l, doc_get(entry, "Layers")) {
         const char *hex = map_get(&m->names, doc_string(l));
         struct stat st;
         if (!hex || stat(hex, &st) < 0 || info->layer_count == IMAGE_LAYERS_MAX)
@@ -267,8 +266,7 @@ static int docker_image(struct importer *m, const struct doc *entry, struct err 
     if (image_read_config(m->mem, text, info, err) < 0)
         return -1;
     int told = 0;
-    doc_each(tag, doc_get(entry, "RepoTags"))
-    {
+    doc_each (tag, doc_get(entry, "RepoTags")) {
         struct image_ref ref;
         if (!image_ref_parse(m->mem, doc_string(tag), &ref))
             continue;
@@ -289,8 +287,7 @@ static int find_images(struct importer *m, struct err *err)
     if (!d)
         return -1;
     int found = 0;
-    doc_each(i, oci ? doc_get(d, "manifests") : d)
-    {
+    doc_each (i, oci ? doc_get(d, "manifests") : d) {
         if ((oci ? oci_image(m, i, err) : docker_image(m, i, err)) < 0)
             return -1;
         found++;

@@ -30,8 +30,7 @@ int image_index_pick(struct arena *mem, struct str text, struct str arch, struct
     if (!d)
         return -1;
     const struct doc *best = NULL;
-    doc_each(m, doc_get(d, "manifests"))
-    {
+    doc_each (m, doc_get(d, "manifests")) {
         const struct doc *platform = doc_get(m, "platform");
         if (platform && (!str_is(doc_str(platform, "os"), "linux") || !str_eq(doc_str(platform, "architecture"), arch)))
             continue;
@@ -64,8 +63,7 @@ int image_read_manifest(struct arena *mem, struct str text, struct image_info *i
         return bad(err, "the manifest names no config (schema 1 is not supported)");
     info->layer_count = 0;
     info->bytes = text.len + (uint64_t)doc_int(config, "size", 0);
-    doc_each(l, doc_get(d, "layers"))
-    {
+    doc_each (l, doc_get(d, "layers")) {
         if (info->layer_count == IMAGE_LAYERS_MAX)
             return bad(err, "too many layers");
         struct image_layer *to = &info->layers[info->layer_count++];
@@ -88,8 +86,7 @@ static int read_list(struct arena *mem, const struct doc *from, struct strv *ret
     if (from->count > IMAGE_LIST_MAX)
         return bad(err, "a list of the config is too long");
     ret->v = arena_array(mem, struct str, from->count ? from->count : 1);
-    doc_each(i, from)
-    {
+    doc_each (i, from) {
         struct str s = doc_string(i);
         if (!doc_is(i, DOC_STRING) || str_find(s, '\0') >= 0)
             return bad(err, "a list of the config holds what is no string");
@@ -106,7 +103,9 @@ static int read_keys(struct arena *mem, const struct doc *from, struct strv *ret
     if (from->count > IMAGE_LIST_MAX)
         return bad(err, "too many volumes");
     ret->v = arena_array(mem, struct str, from->count ? from->count : 1);
-    doc_each(i, from) if (str_find(i->key, '\0') < 0) ret->v[ret->n++] = i->key;
+    doc_each (i, from)
+        if (str_find(i->key, '\0') < 0)
+            ret->v[ret->n++] = i->key;
     return 0;
 }
 
@@ -122,8 +121,7 @@ int image_read_config(struct arena *mem, struct str text, struct image_info *inf
     if (doc_len(ids) != info->layer_count)
         return bad(err, "manifest and config disagree about the number of layers");
     size_t i = 0;
-    doc_each(id, ids)
-    {
+    doc_each (id, ids) {
         info->layers[i].diff_id = doc_string(id);
         if (!image_digest_valid(info->layers[i++].diff_id))
             return bad(err, "a diff_id is no digest");
@@ -224,8 +222,7 @@ int image_from_json(struct arena *mem, struct str text, struct image_info *ret, 
         return -1;
     *ret = (struct image_info){.digest = doc_str(d, "digest"), .id = doc_str(d, "id")};
     ret->bytes = (uint64_t)doc_int(d, "bytes", 0);
-    doc_each(l, doc_get(d, "layers"))
-    {
+    doc_each (l, doc_get(d, "layers")) {
         if (ret->layer_count == IMAGE_LAYERS_MAX)
             return -1;
         ret->layers[ret->layer_count++] =

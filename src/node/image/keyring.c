@@ -76,8 +76,7 @@ bool keyring_add(struct keyring *k, struct arena *mem, const struct doc *secret,
     const struct doc *d = doc_parse(mem, text, NULL, NULL), *auths = config ? doc_get(d, "auths") : d;
     if (!doc_is(auths, DOC_OBJECT))
         return false;
-    doc_each(a, auths)
-    {
+    doc_each (a, auths) {
         struct image_credentials c;
         struct str key = plain_key(mem, a->key);
         if (fits(mem, key, ref) && read_auth(mem, a, &c))

@@ -62,7 +62,8 @@ struct images *images_close(struct images *s)
 {
     if (!s)
         return NULL;
-    list_each_safe(at, &s->all) image_drop(container_of(at, struct image, link));
+    list_each_safe (at, &s->all)
+        image_drop(container_of(at, struct image, link));
     arena_free(s->keep);
     return NULL;
 }
@@ -109,7 +110,8 @@ static void rescan(struct images *s)
     char **names;
     int n = files_list(s->meta, mem, &names);
     s->seen = st.st_mtim;
-    list_each_safe(at, &s->all) image_drop(container_of(at, struct image, link));
+    list_each_safe (at, &s->all)
+        image_drop(container_of(at, struct image, link));
     if (n > 0)
         qsort(names, (size_t)n, sizeof(char *), compare_names);
     for (int k = 0; k < n; k++) {
@@ -124,8 +126,7 @@ const struct image *images_find(struct images *s, const struct image_ref *ref)
     rescan(s);
     cleanup_arena struct arena *mem = arena_new();
     struct str name = image_ref_name(mem, ref);
-    list_each(at, &s->all)
-    {
+    list_each (at, &s->all) {
         struct image *i = container_of(at, struct image, link);
         if (ref->digest.len && (str_eq(i->info.digest, ref->digest) || str_eq(i->info.id, ref->digest)))
             return i;
@@ -181,8 +182,7 @@ bool images_has_layer(struct images *s, struct str diff_id)
 struct str images_diff_of(struct images *s, struct str blob_digest)
 {
     rescan(s);
-    list_each(at, &s->all)
-    {
+    list_each (at, &s->all) {
         const struct image *i = container_of(at, struct image, link);
         for (size_t k = 0; k < i->info.layer_count; k++)
             if (str_eq(i->info.layers[k].digest, blob_digest))
@@ -239,8 +239,7 @@ static int save(struct images *s, struct arena *mem, const struct image_info *in
 static bool move_name(struct images *s, struct arena *mem, struct str name, struct str keep)
 {
     bool has = false;
-    list_each(at, &s->all)
-    {
+    list_each (at, &s->all) {
         struct image *i = container_of(at, struct image, link);
         for (size_t k = 0; k < i->names.n; k++) {
             if (!str_eq(i->names.v[k], name))
@@ -269,8 +268,9 @@ int images_record(struct images *s, const struct image_info *info, struct str na
     rescan(s);
     struct strv names = {arena_array(mem, struct str, IMAGE_LIST_MAX), 0};
     const struct image *old = NULL;
-    list_each(at, &s->all) if (str_eq(container_of(at, struct image, link)->info.digest, info->digest)) old =
-        container_of(at, struct image, link);
+    list_each (at, &s->all)
+        if (str_eq(container_of(at, struct image, link)->info.digest, info->digest))
+            old = container_of(at, struct image, link);
     if (old)
         for (size_t k = 0; k < old->names.n && names.n < IMAGE_LIST_MAX - 1; k++)
             names.v[names.n++] = old->names.v[k];

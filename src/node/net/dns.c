@@ -223,7 +223,8 @@ void dns_stop(struct dns *d)
 {
     d->stopped = true;
     dns_forward_stop(d);
-    list_each_safe(at, &d->conns) conn_close(container_of(at, struct dns_conn, link));
+    list_each_safe (at, &d->conns)
+        conn_close(container_of(at, struct dns_conn, link));
     if (d->listening)
         uv_close((uv_handle_t *)&d->udp, NULL), uv_close((uv_handle_t *)&d->tcp, NULL);
     d->zone = dns_zone_free(d->zone);

@@ -85,8 +85,7 @@ static void put_ports(struct ipc_body *b, const struct service *s)
 static uint64_t ready_endpoints(const struct service *s, struct ipc_body *b)
 {
     uint64_t n = 0;
-    list_each(at, &s->slices)
-    {
+    list_each (at, &s->slices) {
         const struct slice *slice = container_of(at, struct slice, link);
         for (uint32_t i = 0; i < slice->endpoint_count && n < DNS_ENDPOINTS_MAX; i++) {
             const struct endpoint *e = &slice->endpoints[i];

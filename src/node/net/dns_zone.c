@@ -80,7 +80,8 @@ static void entry_free(struct dns_zone *z, struct entry *e)
 
 static void clear(struct dns_zone *z)
 {
-    list_each_safe(at, &z->all) entry_free(z, container_of(at, struct entry, link));
+    list_each_safe (at, &z->all)
+        entry_free(z, container_of(at, struct entry, link));
     z->synced = false;
 }
 
@@ -401,8 +402,7 @@ static bool in_range(uint32_t address, uint32_t network, int prefix)
 static bool answer_reverse(struct answer *a, uint32_t address)
 {
     const struct dns_zone *z = a->zone;
-    list_each(at, &z->all)
-    {
+    list_each (at, &z->all) {
         const struct entry *e = container_of(at, struct entry, link);
         if (e->ip == address)
             put_pointer(a, e, NULL);

@@ -153,19 +153,21 @@ static int host_ports(struct network *w, struct pod *p, uint32_t address, bool a
     static const char *const lists[] = {"initContainers", "containers"};
     int first = 0;
     for (int i = 0; i < 2; i++)
-        doc_each(c, doc_get(p->spec, lists[i])) doc_each(port, doc_get(c, "ports"))
-        {
-            int64_t from = doc_int(port, "hostPort", 0), to = doc_int(port, "containerPort", 0);
-            struct str protocol = doc_str(port, "protocol");
-            if (from < 1 || from > 65535 || to < 1 || to > 65535)
-                continue;
-            struct nft_hostport h = {.port = (uint16_t)from, .to = {address, (uint16_t)to}};
-            h.protocol = str_is(protocol, "UDP") ? IPPROTO_UDP : str_is(protocol, "SCTP") ? IPPROTO_SCTP : IPPROTO_TCP;
-            ipam_parse_address(doc_str(port, "hostIP"), &h.host);
-            int r = nft_hostport(w->nft, &h, add);
-            if (r < 0 && !first)
-                first = r;
-        }
+        doc_each (c, doc_get(p->spec, lists[i]))
+            doc_each (port, doc_get(c, "ports")) {
+                int64_t from = doc_int(port, "hostPort", 0), to = doc_int(port, "containerPort", 0);
+                struct str protocol = doc_str(port, "protocol");
+                if (from < 1 || from > 65535 || to < 1 || to > 65535)
+                    continue;
+                struct nft_hostport h = {.port = (uint16_t)from, .to = {address, (uint16_t)to}};
+                h.protocol = str_is(protocol, "UDP")    ? IPPROTO_UDP
+                             : str_is(protocol, "SCTP") ? IPPROTO_SCTP
+                                                        : IPPROTO_TCP;
+                ipam_parse_address(doc_str(port, "hostIP"), &h.host);
+                int r = nft_hostport(w->nft, &h, add);
+                if (r < 0 && !first)
+                    first = r;
+            }
     return first;
 }
 

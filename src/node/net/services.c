@@ -103,8 +103,7 @@ static void read_ports(struct service *v, const struct doc *ports)
 {
     uint32_t n = doc_len(ports);
     v->ports = array_new(n < SERVICE_PORTS_MAX ? n : SERVICE_PORTS_MAX, sizeof(*v->ports));
-    doc_each(p, ports)
-    {
+    doc_each (p, ports) {
         int64_t port = doc_int(p, "port", 0), node_port = doc_int(p, "nodePort", 0);
         if (!port_ok(port) || v->port_count == SERVICE_PORTS_MAX)
             continue;
@@ -124,11 +123,13 @@ static void add_external(struct service *v, struct str text)
 
 static void read_externals(struct service *v, const struct doc *service, const struct doc *spec)
 {
-    doc_each(ip, doc_get(spec, "externalIPs")) add_external(v, doc_string(ip));
+    doc_each (ip, doc_get(spec, "externalIPs"))
+        add_external(v, doc_string(ip));
     if (!str_is(doc_str(spec, "type"), "LoadBalancer") || doc_len(doc_get(spec, "loadBalancerSourceRanges")))
         return;
-    doc_each(i, doc_path(service, "status", "loadBalancer", "ingress",
-                         NULL)) if (!str_is(doc_str(i, "ipMode"), "Proxy")) add_external(v, doc_str(i, "ip"));
+    doc_each (i, doc_path(service, "status", "loadBalancer", "ingress", NULL))
+        if (!str_is(doc_str(i, "ipMode"), "Proxy"))
+            add_external(v, doc_str(i, "ip"));
 }
 
 static bool served_by_us(const struct doc *service)
@@ -209,8 +210,7 @@ static void slice_free(struct services *s, struct slice *v)
 static void read_endpoints(struct services *s, struct slice *v, const struct doc *endpoints)
 {
     v->endpoints = array_new(doc_len(endpoints), sizeof(*v->endpoints));
-    doc_each(e, endpoints)
-    {
+    doc_each (e, endpoints) {
         const struct doc *conditions = doc_get(e, "conditions");
         struct endpoint n = {.ready = doc_bool(conditions, "ready", true)};
         if (!ipam_parse_address(doc_string(doc_at(doc_get(e, "addresses"), 0)), &n.address))
@@ -227,8 +227,7 @@ static void read_endpoints(struct services *s, struct slice *v, const struct doc
 static void read_slice_ports(struct slice *v, const struct doc *ports)
 {
     v->ports = array_new(doc_len(ports), sizeof(*v->ports));
-    doc_each(p, ports)
-    {
+    doc_each (p, ports) {
         int64_t port = doc_int(p, "port", 0);
         if (port_ok(port))
             v->ports[v->port_count++] =
@@ -284,26 +283,24 @@ void services_remove_slice(struct services *s, const struct doc *slice)
 
 void services_list_begin(struct services *s, bool slices)
 {
-    list_each(at, &s->all)
-    {
+    list_each (at, &s->all) {
         struct service *v = container_of(at, struct service, link);
         if (!slices)
             v->seen = false;
         else
-            list_each(one, &v->slices) container_of(one, struct slice, link)->seen = false;
+            list_each (one, &v->slices)
+                container_of(one, struct slice, link)->seen = false;
     }
 }
 
 void services_list_end(struct services *s, bool slices)
 {
-    list_each(at, &s->all)
-    {
+    list_each (at, &s->all) {
         struct service *v = container_of(at, struct service, link);
         if (!slices && v->known && !v->seen)
             forget(s, v);
         if (slices)
-            list_each_safe(one, &v->slices)
-            {
+            list_each_safe (one, &v->slices) {
                 struct slice *slice = container_of(one, struct slice, link);
                 if (!slice->seen)
                     slice_free(s, slice);
@@ -313,7 +310,8 @@ void services_list_end(struct services *s, bool slices)
 
 void services_each(struct services *s, void (*each)(void *ctx, struct service *v), void *ctx)
 {
-    list_each(at, &s->all) each(ctx, container_of(at, struct service, link));
+    list_each (at, &s->all)
+        each(ctx, container_of(at, struct service, link));
 }
 
 /* ---- what a service asks for */
@@ -329,8 +327,7 @@ static uint32_t collect(const struct service *v, const struct service_port *port
                         struct backend *out)
 {
     uint32_t n = 0;
-    list_each(at, &v->slices)
-    {
+    list_each (at, &v->slices) {
         const struct slice *slice = container_of(at, struct slice, link);
         for (uint32_t p = 0; p < slice->port_count; p++) {
             if (strcmp(slice->ports[p].name, port->name) != 0 || slice->ports[p].protocol != port->protocol)
@@ -359,8 +356,7 @@ static uint32_t distinct(struct backend *v, uint32_t n)
 static uint32_t room_for(const struct service *v)
 {
     uint64_t n = 1;
-    list_each(at, &v->slices)
-    {
+    list_each (at, &v->slices) {
         const struct slice *slice = container_of(at, struct slice, link);
         n += (uint64_t)slice->endpoint_count * slice->port_count;
     }
@@ -486,11 +482,11 @@ static void front_remove(struct services *s, struct front *f, struct plan *plan)
 
 static void plan_service(struct services *s, struct service *v, struct plan *plan)
 {
-    list_each(at, &v->fronts) container_of(at, struct front, link)->wanted = false;
+    list_each (at, &v->fronts)
+        container_of(at, struct front, link)->wanted = false;
     for (uint32_t i = 0; i < v->port_count; i++)
         ask_port(s, v, &v->ports[i], plan);
-    list_each_safe(at, &v->fronts)
-    {
+    list_each_safe (at, &v->fronts) {
         struct front *f = container_of(at, struct front, link);
         if (!f->wanted)
             front_remove(s, f, plan);
@@ -507,20 +503,22 @@ void services_plan(struct services *s, bool all, struct plan *ret)
             service_free(s, v);
     }
     if (all)
-        list_each_safe(at, &s->orphans) front_remove(s, container_of(at, struct front, link), ret);
+        list_each_safe (at, &s->orphans)
+            front_remove(s, container_of(at, struct front, link), ret);
     plan_sort(ret);
 }
 
 static void fronts_clear(struct services *s)
 {
-    list_each(at, &s->all)
-    {
+    list_each (at, &s->all) {
         struct service *v = container_of(at, struct service, link);
-        list_each_safe(one, &v->fronts) front_free(s, container_of(one, struct front, link));
+        list_each_safe (one, &v->fronts)
+            front_free(s, container_of(one, struct front, link));
         if (list_empty(&v->dirty))
             list_add_tail(&s->dirty, &v->dirty);
     }
-    list_each_safe(at, &s->orphans) front_free(s, container_of(at, struct front, link));
+    list_each_safe (at, &s->orphans)
+        front_free(s, container_of(at, struct front, link));
 }
 
 void services_found(struct services *s, const struct frontend *fronts, size_t n)
@@ -539,10 +537,10 @@ struct services *services_free(struct services *s)
         return NULL;
     s->opts.changed = NULL;
     fronts_clear(s);
-    list_each_safe(at, &s->all)
-    {
+    list_each_safe (at, &s->all) {
         struct service *v = container_of(at, struct service, link);
-        list_each_safe(one, &v->slices) slice_free(s, container_of(one, struct slice, link));
+        list_each_safe (one, &v->slices)
+            slice_free(s, container_of(one, struct slice, link));
         service_free(s, v);
     }
     map_done(&s->by_key), map_done(&s->slices), map_done(&s->fronts);

@@ -146,8 +146,7 @@ static void on_write(uv_poll_t *poll, int status, int events)
     while ((n = read(r->fd, buf, sizeof(buf))) > 0)
         for (char *p = buf; p < buf + n;) {
             const struct inotify_event *e = (const struct inotify_event *)(const void *)p;
-            list_each(at, &r->logs)
-            {
+            list_each (at, &r->logs) {
                 struct rotated_log *g = container_of(at, struct rotated_log, link);
                 if (g->wd != e->wd || e->wd < 0)
                     continue;
@@ -197,7 +196,8 @@ void rotate_close(struct node *n)
     struct rotation *r = n->rotation;
     if (!r)
         return;
-    list_each_safe(at, &r->logs) drop(container_of(at, struct rotated_log, link));
+    list_each_safe (at, &r->logs)
+        drop(container_of(at, struct rotated_log, link));
     uv_poll_stop(&r->poll);
     close(r->fd);
     uv_close((uv_handle_t *)&r->poll, closed);
@@ -222,8 +222,7 @@ void rotate_forget(struct container *c)
     struct rotation *r = c->pod->node->rotation;
     if (!r)
         return;
-    list_each_safe(at, &r->logs)
-    {
+    list_each_safe (at, &r->logs) {
         struct rotated_log *g = container_of(at, struct rotated_log, link);
         if (g->c == c)
             drop(g);

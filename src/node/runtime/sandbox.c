@@ -108,8 +108,7 @@ static int build(const struct plan *p)
 
 static void read_sysctls(struct pod *p, struct plan *plan, struct arena *mem)
 {
-    doc_each(s, doc_path(p->spec, "securityContext", "sysctls", NULL))
-    {
+    doc_each (s, doc_path(p->spec, "securityContext", "sysctls", NULL)) {
         if (plan->sysctl_count == SYSCTLS_MAX)
             return;
         char *name = str_z(mem, doc_str(s, "name"));

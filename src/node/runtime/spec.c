@@ -87,8 +87,7 @@ static void push(struct arena *mem, struct doc *array, struct str s)
 
 static bool listed_by_name(const struct doc *list, const char *cap)
 {
-    doc_each(i, list)
-    {
+    doc_each (i, list) {
         struct str s = doc_string(i);
         if (str_ieq(str_starts(s, STR("CAP_")) ? str_from(s, 4) : s, str_of(cap)))
             return true;
@@ -260,7 +259,10 @@ struct doc *spec_build(struct arena *mem, const struct spec_in *in)
 
 static bool any_cap(const struct doc *list, const struct doc *have)
 {
-    doc_each(c, list) doc_each(h, have) if (str_eq(doc_string(c), doc_string(h))) return true;
+    doc_each (c, list)
+        doc_each (h, have)
+            if (str_eq(doc_string(c), doc_string(h)))
+                return true;
     return false;
 }
 
@@ -273,7 +275,10 @@ static bool arch_listed(const struct doc *list)
 #else
     static const char *const names[] = {"riscv64"};
 #endif
-    doc_each(a, list) for (size_t i = 0; i < COUNT(names); i++) if (str_is(doc_string(a), names[i])) return true;
+    doc_each (a, list)
+        for (size_t i = 0; i < COUNT(names); i++)
+            if (str_is(doc_string(a), names[i]))
+                return true;
     return false;
 }
 
@@ -338,13 +343,13 @@ struct doc *spec_seccomp(struct arena *mem, const struct doc *profile, const str
     bool admin = listed_by_name(have, "SYS_ADMIN");
     if (!admin)
         put_clone_rules(mem, rules);
-    doc_each(r, doc_get(profile, "syscalls"))
-    {
+    doc_each (r, doc_get(profile, "syscalls")) {
         if (!rule_stands(r, have))
             continue;
         struct doc *names = doc_new_array(mem);
-        doc_each(name, doc_get(r, "names")) if (admin || !for_admins(doc_string(name)))
-            doc_push(names, doc_copy(mem, name));
+        doc_each (name, doc_get(r, "names"))
+            if (admin || !for_admins(doc_string(name)))
+                doc_push(names, doc_copy(mem, name));
         if (doc_len(names) == 0)
             continue;
         struct doc *to = doc_push(rules, doc_new_object(mem));

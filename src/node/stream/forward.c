@@ -74,8 +74,7 @@ static void pair_maybe_free(struct pair *p)
 
 static void forget_calls(struct forward *f)
 {
-    list_each(at, &f->pairs)
-    {
+    list_each (at, &f->pairs) {
         struct pair *p = container_of(at, struct pair, link);
         if (p->call && f->session.owner)
             ipc_forget(f->session.owner->o.agent, p->call);
@@ -215,8 +214,7 @@ static void pair_late(struct loop_timer *t)
 
 static struct pair *pair_of(struct forward *f, struct str id, uint16_t port)
 {
-    list_each(at, &f->pairs)
-    {
+    list_each (at, &f->pairs) {
         struct pair *p = container_of(at, struct pair, link);
         if (str_is(id, p->id) && p->port == port && !p->asked)
             return p;
@@ -310,8 +308,7 @@ static void channel_close(void *ctx, int error)
     struct forward *f = p->f;
     p->target = NULL;
     bool left = false;
-    list_each(at, &f->pairs)
-    {
+    list_each (at, &f->pairs) {
         const struct pair *other = container_of(at, struct pair, link);
         left = left || other->target || other->call;
     }
@@ -335,7 +332,9 @@ static void on_channel_target(void *ctx, struct ipc_msg *m)
         stream_on(p->target, &channel_events, p);
     else
         channel_send(p->f, p->channel + 1, problem(mem, p, m), &more);
-    list_each(at, &p->f->pairs) if (container_of(at, struct pair, link)->call) return;
+    list_each (at, &p->f->pairs)
+        if (container_of(at, struct pair, link)->call)
+            return;
     if (p->f->ws)
         websocket_resume(p->f->ws);
 }
@@ -352,8 +351,7 @@ static void ws_message(void *ctx, bool is_binary, struct str bytes)
         websocket_close(f->ws, 1007, STR("bad base64"));
         return;
     }
-    list_each(at, &f->pairs)
-    {
+    list_each (at, &f->pairs) {
         struct pair *p = container_of(at, struct pair, link);
         if (p->channel == channel && p->target && bytes.len && !stream_write(p->target, bytes))
             websocket_pause(f->ws);
@@ -363,8 +361,7 @@ static void ws_message(void *ctx, bool is_binary, struct str bytes)
 static void ws_drain(void *ctx)
 {
     struct forward *f = ctx;
-    list_each(at, &f->pairs)
-    {
+    list_each (at, &f->pairs) {
         struct pair *p = container_of(at, struct pair, link);
         if (p->target)
             stream_resume(p->target);
@@ -375,8 +372,7 @@ static void ws_close(void *ctx, int code)
 {
     struct forward *f = ctx;
     f->ws = NULL;
-    list_each(at, &f->pairs)
-    {
+    list_each (at, &f->pairs) {
         struct pair *p = container_of(at, struct pair, link);
         if (p->target)
             stream_close(p->target); /* channel_close follows */

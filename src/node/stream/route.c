@@ -146,14 +146,12 @@ static void listing_abort(struct exchange *x)
 static struct str running_only(struct arena *mem, struct str text)
 {
     struct doc *list = doc_parse(mem, text, NULL, NULL), *items = doc_new_array(mem);
-    doc_each(pod, doc_get(list, "items"))
-    {
+    doc_each (pod, doc_get(list, "items")) {
         struct doc *out = doc_new_object(mem), *meta = doc_new_object(mem), *containers = doc_new_array(mem);
         static const char *const keys[] = {"name", "namespace", "uid"};
         for (int i = 0; i < 3; i++)
             doc_put_str(mem, meta, keys[i], doc_str(doc_get(pod, "metadata"), keys[i]));
-        doc_each(c, doc_path(pod, "status", "containerStatuses", NULL))
-        {
+        doc_each (c, doc_path(pod, "status", "containerStatuses", NULL)) {
             if (!doc_path(c, "state", "running", NULL))
                 continue;
             struct doc *one = doc_push(containers, doc_new_object(mem));

@@ -172,8 +172,7 @@ static void on_exec(struct request *q)
 static struct served *find_exec(struct request *q)
 {
     uint64_t id = ipc_get_u64(&q->r);
-    list_each(at, &serve_of(q->n)->execs)
-    {
+    list_each (at, &serve_of(q->n)->execs) {
         struct served *s = container_of(at, struct served, link);
         if (s->id == id)
             return s;
@@ -211,7 +210,8 @@ static void on_exec_kill(struct request *q)
 
 void streams_gone(struct node *n)
 {
-    list_each_safe(at, &serve_of(n)->execs) served_kill(container_of(at, struct served, link));
+    list_each_safe (at, &serve_of(n)->execs)
+        served_kill(container_of(at, struct served, link));
 }
 
 /* ---- attach: conmon's files in the bundle. Paths may be longer than a socket address holds. */
@@ -412,8 +412,7 @@ static void on_pods(struct request *q)
     doc_put_str(mem, list, "kind", STR("PodList")), doc_put_str(mem, list, "apiVersion", STR("v1"));
     doc_put(mem, list, "metadata", doc_new_object(mem));
     items = doc_put(mem, list, "items", doc_new_array(mem));
-    list_each(at, &q->n->pods)
-    {
+    list_each (at, &q->n->pods) {
         struct pod *p = container_of(at, struct pod, link);
         struct doc *one = doc_push(items, doc_copy(mem, p->obj));
         doc_put(mem, one, "status", status_build(p, mem, loop_wall_ms(q->n->loop)));

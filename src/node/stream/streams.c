@@ -35,8 +35,7 @@ void session_end(struct session *s)
 
 static void exec_exited(struct streams *s, uint64_t id, int code)
 {
-    list_each(at, &s->sessions)
-    {
+    list_each (at, &s->sessions) {
         struct session *one = container_of(at, struct session, link);
         if (one->exec_id == id && one->exited) {
             one->exited(one, code);

@@ -8,7 +8,9 @@ const struct doc *env_container(const struct doc *pod, struct str name)
 {
     static const char *const lists[] = {"containers", "initContainers", "ephemeralContainers"};
     for (int i = 0; i < 3; i++)
-        doc_each(c, doc_path(pod, "spec", lists[i], NULL)) if (str_eq(doc_str(c, "name"), name)) return c;
+        doc_each (c, doc_path(pod, "spec", lists[i], NULL))
+            if (str_eq(doc_str(c, "name"), name))
+                return c;
     return NULL;
 }
 
@@ -67,8 +69,7 @@ struct str env_expand(struct arena *mem, struct str text, const struct strv *env
 static struct str map_text(struct arena *mem, const struct doc *map)
 {
     struct sb out = SB(mem);
-    doc_each(m, map)
-    {
+    doc_each (m, map) {
         if (out.len)
             sb_addc(&out, '\n');
         sb_add(&out, m->key), sb_addc(&out, '='), sb_addq(&out, doc_string(m));
@@ -159,16 +160,14 @@ void env_service(struct arena *mem, const struct doc *service, struct strv *to, 
     add_form(mem, to, cap, name, "_SERVICE_HOST", ip);
     add_form(mem, to, cap, name, "_SERVICE_PORT",
              str_fmt(mem, "%lld", (long long)doc_int(doc_first(ports), "port", 0)));
-    doc_each(p, ports)
-    {
+    doc_each (p, ports) {
         struct str port_name = doc_str(p, "name");
         if (port_name.len)
             add_form(mem, to, cap, name, str_fmtz(mem, "_SERVICE_PORT_" STR_FMT, STR_ARG(upper(mem, port_name))),
                      str_fmt(mem, "%lld", (long long)doc_int(p, "port", 0)));
     }
     bool v6 = str_find(ip, ':') >= 0, first = true;
-    doc_each(p, ports)
-    {
+    doc_each (p, ports) {
         struct str proto = doc_str(p, "protocol");
         proto = proto.len ? proto : STR("TCP");
         char *low = str_z(mem, proto);
@@ -241,14 +240,13 @@ static int from_all(struct build *b, const struct doc *from)
     if (r <= 0)
         return r;
     struct str prefix = doc_str(from, "prefix"), value;
-    doc_each(k, doc_get(obj, "data"))
-    {
+    doc_each (k, doc_get(obj, "data")) {
         struct str name = str_fmt(b->mem, STR_FMT STR_FMT, STR_ARG(prefix), STR_ARG(k->key));
         if (name_valid(name) && env_key(b->mem, obj, secret, k->key, &value))
             set(b, name, value);
     }
     if (secret)
-        doc_each(k, doc_get(obj, "stringData"))
+        doc_each (k, doc_get(obj, "stringData"))
             set(b, str_fmt(b->mem, STR_FMT STR_FMT, STR_ARG(prefix), STR_ARG(k->key)), doc_string(k));
     return 1;
 }
@@ -280,8 +278,7 @@ static int from_one(struct build *b, const struct doc *from, struct str *ret, bo
 
 static int put_env(struct build *b)
 {
-    doc_each(e, doc_get(b->in->container, "env"))
-    {
+    doc_each (e, doc_get(b->in->container, "env")) {
         struct str value = doc_str(e, "value");
         const struct doc *from = doc_get(e, "valueFrom");
         bool skip = false;
@@ -299,8 +296,7 @@ int env_build(struct arena *mem, const struct env_in *in, struct strv *ret, stru
     struct build b = {.mem = mem, .in = in};
     b.cap = in->image_env.n + in->service_env.n + ENV_MAX;
     size_t bytes = 256 + in->image_env.n + in->service_env.n + doc_len(doc_get(in->container, "env"));
-    doc_each(f, doc_get(in->container, "envFrom"))
-    {
+    doc_each (f, doc_get(in->container, "envFrom")) {
         const struct doc *obj = NULL;
         bool secret = doc_get(f, "secretRef") != NULL;
         in->lookup(in->ctx, secret, doc_str(doc_get(f, secret ? "secretRef" : "configMapRef"), "name"), &obj);
@@ -317,7 +313,9 @@ int env_build(struct arena *mem, const struct env_in *in, struct strv *ret, stru
         if (str_cut(in->service_env.v[i], '=', &k, &v))
             set(&b, k, v);
     int r = 1;
-    doc_each(f, doc_get(in->container, "envFrom")) if (r > 0) r = from_all(&b, f);
+    doc_each (f, doc_get(in->container, "envFrom"))
+        if (r > 0)
+            r = from_all(&b, f);
     r = r > 0 ? put_env(&b) : r;
     *ret = b.out, *ret_why = b.why;
     return r;

@@ -48,26 +48,27 @@ static void put_hosts(struct pod *p, struct arena *mem, struct sb *out)
     const struct doc *aliases = doc_get(p->spec, "hostAliases");
     if (doc_len(aliases))
         sb_addz(out, "\n# Entries added by HostAliases.\n");
-    doc_each(a, aliases)
-    {
+    doc_each (a, aliases) {
         sb_add(out, doc_str(a, "ip"));
-        doc_each(h, doc_get(a, "hostnames")) sb_addf(out, "\t" STR_FMT, STR_ARG(doc_string(h)));
+        doc_each (h, doc_get(a, "hostnames"))
+            sb_addf(out, "\t" STR_FMT, STR_ARG(doc_string(h)));
         sb_addc(out, '\n');
     }
 }
 
 static void put_config(struct sb *out, const struct doc *config)
 {
-    doc_each(n, doc_get(config, "nameservers")) sb_addf(out, "nameserver " STR_FMT "\n", STR_ARG(doc_string(n)));
+    doc_each (n, doc_get(config, "nameservers"))
+        sb_addf(out, "nameserver " STR_FMT "\n", STR_ARG(doc_string(n)));
     if (doc_len(doc_get(config, "searches"))) {
         sb_addz(out, "search");
-        doc_each(s, doc_get(config, "searches")) sb_addf(out, " " STR_FMT, STR_ARG(doc_string(s)));
+        doc_each (s, doc_get(config, "searches"))
+            sb_addf(out, " " STR_FMT, STR_ARG(doc_string(s)));
         sb_addc(out, '\n');
     }
     if (doc_len(doc_get(config, "options"))) {
         sb_addz(out, "options");
-        doc_each(o, doc_get(config, "options"))
-        {
+        doc_each (o, doc_get(config, "options")) {
             struct str v = doc_str(o, "value");
             sb_addf(out, " " STR_FMT "%s" STR_FMT, STR_ARG(doc_str(o, "name")), v.len ? ":" : "", STR_ARG(v));
         }

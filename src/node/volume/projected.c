@@ -25,8 +25,7 @@ static uint32_t mode_of(const struct doc *item, uint32_t dflt)
 static int put_items(struct gather *g, const struct doc *source, const struct doc *obj, bool secret, bool optional)
 {
     struct str value;
-    doc_each(item, doc_get(source, "items"))
-    {
+    doc_each (item, doc_get(source, "items")) {
         struct str key = doc_str(item, "key"), path = doc_str(item, "path");
         if (!payload_path_valid(path))
             return g->why = STR("invalid path: must be relative and hold no '..'"), -1;
@@ -41,9 +40,9 @@ static int put_items(struct gather *g, const struct doc *source, const struct do
         return 1;
     static const char *const maps[] = {"data", "binaryData", "stringData"};
     for (int i = 0; i < 3; i++)
-        doc_each(k,
-                 doc_get(obj, maps[i])) if (payload_path_valid(k->key) && env_key(g->mem, obj, secret, k->key, &value))
-            payload_add(g->mem, &g->out, k->key, value, g->mode);
+        doc_each (k, doc_get(obj, maps[i]))
+            if (payload_path_valid(k->key) && env_key(g->mem, obj, secret, k->key, &value))
+                payload_add(g->mem, &g->out, k->key, value, g->mode);
     return 1;
 }
 
@@ -67,8 +66,7 @@ static int put_downward(struct gather *g, const struct doc *source)
 {
     struct env_in in;
     volume_env_in(g->pod, NULL, &in, g->mem);
-    doc_each(item, doc_get(source, "items"))
-    {
+    doc_each (item, doc_get(source, "items")) {
         struct str path = doc_str(item, "path"), value;
         const struct doc *field = doc_get(item, "fieldRef"), *res = doc_get(item, "resourceFieldRef");
         bool fine = payload_path_valid(path) && (field ? env_field(g->mem, &in, doc_str(field, "fieldPath"), &value)
@@ -110,8 +108,7 @@ static int gather(struct gather *g, const struct doc *spec, const struct doc *vo
     const struct doc *sources = doc_get(spec, "sources");
     if (doc_is(sources, DOC_ARRAY)) {
         int all = 1;
-        doc_each(s, sources)
-        {
+        doc_each (s, sources) {
             int r = put_source(g, s);
             if (r < 0)
                 return r;

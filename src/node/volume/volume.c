@@ -35,7 +35,9 @@ static int kind_of(const struct doc *spec)
 
 static const struct doc *volume_spec(const struct pod *p, struct str name)
 {
-    doc_each(v, doc_get(p->spec, "volumes")) if (str_eq(doc_str(v, "name"), name)) return v;
+    doc_each (v, doc_get(p->spec, "volumes"))
+        if (str_eq(doc_str(v, "name"), name))
+            return v;
     return NULL;
 }
 
@@ -50,8 +52,7 @@ static void volumes_begin(struct pod *p)
     p->volume_count = (int)doc_len(list);
     p->volumes = arena_array(p->keep, struct pod_volume, p->volume_count ? p->volume_count : 1);
     int i = 0;
-    doc_each(v, list)
-    {
+    doc_each (v, list) {
         struct pod_volume *pv = &p->volumes[i++];
         pv->pod = p, pv->name = str_dup(p->keep, doc_str(v, "name"));
         int kind = kind_of(v);
@@ -311,8 +312,9 @@ static bool mounted(const struct spec_in *in, const char *destination)
 int volumes_mounts(struct pod *p, struct container *c, struct spec_in *in, struct arena *mem, struct str *ret_why)
 {
     int index = 0;
-    doc_each(m, doc_get(c->spec, "volumeMounts")) if (volume_mount(p, c, m, index++, &in->env, in, mem, ret_why) <
-                                                      0) return -1;
+    doc_each (m, doc_get(c->spec, "volumeMounts"))
+        if (volume_mount(p, c, m, index++, &in->env, in, mem, ret_why) < 0)
+            return -1;
     static const char *const etc[][2] = {
         {"hosts", "/etc/hosts"}, {"resolv.conf", "/etc/resolv.conf"}, {"hostname", "/etc/hostname"}};
     for (int i = 0; i < 3; i++)

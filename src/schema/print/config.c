@@ -46,7 +46,8 @@ void print_resource_quota(struct arena *mem, const struct doc *obj, int64_t now_
     const struct doc *hard = doc_get(r.status, "hard");
     struct doc *sorted = doc_is(hard, DOC_OBJECT) ? doc_copy(mem, hard) : doc_new_object(mem);
     doc_sort_keys(sorted);
-    doc_each(h, sorted) add_quota(str_starts(h->key, STR("limits.")) ? &limit : &request, &r, h);
+    doc_each (h, sorted)
+        add_quota(str_starts(h->key, STR("limits.")) ? &limit : &request, &r, h);
     row_str(&r, sb_str(&request));
     row_str(&r, sb_str(&limit));
     row_age(&r);
@@ -63,8 +64,7 @@ void print_component_status(struct arena *mem, const struct doc *obj, int64_t no
 {
     struct row r = row_named(mem, obj, now_ms, cells);
     const struct doc *healthy = NULL;
-    doc_each(c, doc_get(obj, "conditions"))
-    {
+    doc_each (c, doc_get(obj, "conditions")) {
         if (!healthy && str_is(doc_str(c, "type"), "Healthy"))
             healthy = c;
     }

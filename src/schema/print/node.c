@@ -3,7 +3,9 @@
 
 static struct str address(const struct row *r, const char *type)
 {
-    doc_each(a, doc_get(r->status, "addresses")) if (str_is(doc_str(a, "type"), type)) return doc_str(a, "address");
+    doc_each (a, doc_get(r->status, "addresses"))
+        if (str_is(doc_str(a, "type"), type))
+            return doc_str(a, "address");
     return STR("<none>");
 }
 
@@ -12,7 +14,9 @@ static struct str node_status(const struct row *r)
 {
     const struct doc *ready = NULL;
     bool cordoned = doc_bool(r->spec, "unschedulable", false);
-    doc_each(c, doc_get(r->status, "conditions")) if (str_is(doc_str(c, "type"), "Ready")) ready = c;
+    doc_each (c, doc_get(r->status, "conditions"))
+        if (str_is(doc_str(c, "type"), "Ready"))
+            ready = c;
     const char *word = !ready ? "Unknown" : str_is(doc_str(ready, "status"), "True") ? "Ready" : "NotReady";
     return str_fmt(r->mem, "%s%s", word, cordoned ? ",SchedulingDisabled" : "");
 }
@@ -23,8 +27,7 @@ static struct str roles(const struct row *r)
     const struct str prefix = STR("node-role.kubernetes.io/");
     struct doc *found = doc_new_object(r->mem);
     struct sb out = SB(r->mem);
-    doc_each(l, doc_get(r->meta, "labels"))
-    {
+    doc_each (l, doc_get(r->meta, "labels")) {
         struct str role = str_starts(l->key, prefix)             ? str_from(l->key, prefix.len)
                           : str_is(l->key, "kubernetes.io/role") ? doc_string(l)
                                                                  : STR("");
@@ -32,8 +35,7 @@ static struct str roles(const struct row *r)
             doc_set(found, role, doc_new_null(r->mem));
     }
     doc_sort_keys(found);
-    doc_each(role, found)
-    {
+    doc_each (role, found) {
         if (role != found->first)
             sb_addc(&out, ',');
         sb_add(&out, role->key);

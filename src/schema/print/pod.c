@@ -14,8 +14,7 @@ struct tally {
 
 static bool is_sidecar(const struct doc *spec, struct str name)
 {
-    doc_each(c, doc_get(spec, "initContainers"))
-    {
+    doc_each (c, doc_get(spec, "initContainers")) {
         if (str_eq(doc_str(c, "name"), name))
             return str_is(doc_str(c, "restartPolicy"), "Always");
     }
@@ -65,8 +64,7 @@ static bool init_blocks(struct tally *t, const struct doc *c, int index, bool si
 static bool look_at_init(struct tally *t, const struct doc *statuses)
 {
     int index = 0;
-    doc_each(c, statuses)
-    {
+    doc_each (c, statuses) {
         bool sidecar = is_sidecar(t->pod_spec, doc_str(c, "name"));
         count_restart(t, c, &t->restarts, &t->last_restart);
         if (sidecar)
@@ -83,8 +81,7 @@ static void look_at_containers(struct tally *t, const struct doc *statuses, bool
     bool running = false, said = false;
     t->restarts = t->sidecar_restarts;
     t->last_restart = t->last_sidecar_restart;
-    doc_each(c, statuses)
-    {
+    doc_each (c, statuses) {
         const struct doc *state = doc_get(c, "state"), *terminated = doc_get(state, "terminated");
         struct str waiting = doc_str(doc_get(state, "waiting"), "reason");
         count_restart(t, c, &t->restarts, &t->last_restart);
@@ -104,7 +101,8 @@ static void look_at_containers(struct tally *t, const struct doc *statuses, bool
 static void count_containers(struct tally *t)
 {
     t->total = doc_len(doc_get(t->pod_spec, "containers"));
-    doc_each(c, doc_get(t->pod_spec, "initContainers")) t->total += str_is(doc_str(c, "restartPolicy"), "Always");
+    doc_each (c, doc_get(t->pod_spec, "initContainers"))
+        t->total += str_is(doc_str(c, "restartPolicy"), "Always");
 }
 
 static struct str first_reason(const struct row *r)
@@ -112,8 +110,7 @@ static struct str first_reason(const struct row *r)
     struct str reason = doc_str(r->status, "reason");
     if (!reason.len)
         reason = doc_str(r->status, "phase");
-    doc_each(c, doc_get(r->status, "conditions"))
-    {
+    doc_each (c, doc_get(r->status, "conditions")) {
         if (str_is(doc_str(c, "type"), "PodScheduled") && str_is(doc_str(c, "reason"), "SchedulingGated"))
             reason = STR("SchedulingGated");
     }
@@ -138,7 +135,8 @@ static void put_readiness_gates(struct row *r)
         row_str(r, STR("<none>"));
         return;
     }
-    doc_each(g, gates) holding += print_condition(conditions, str_z(r->mem, doc_str(g, "conditionType")));
+    doc_each (g, gates)
+        holding += print_condition(conditions, str_z(r->mem, doc_str(g, "conditionType")));
     row_fmt(r, "%d/%u", holding, doc_len(gates));
 }
 

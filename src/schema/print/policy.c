@@ -75,8 +75,7 @@ static struct str metrics(const struct row *r)
     const struct doc *specs = doc_get(r->spec, "metrics"), *status = doc_first(doc_get(r->status, "currentMetrics"));
     struct sb out = SB(r->mem);
     int n = 0;
-    doc_each(m, specs)
-    {
+    doc_each (m, specs) {
         if (n++ == SHOWN_MAX)
             break;
         if (n > 1)
@@ -132,8 +131,7 @@ void print_flow_schema(struct arena *mem, const struct doc *obj, int64_t now_ms,
     struct row r = row_named(mem, obj, now_ms, cells);
     const struct doc *method = doc_get(r.spec, "distinguisherMethod");
     struct str dangling = STR("?");
-    doc_each(c, doc_get(r.status, "conditions"))
-    {
+    doc_each (c, doc_get(r.status, "conditions")) {
         if (str_is(doc_str(c, "type"), "Dangling")) {
             dangling = doc_str(c, "status");
             break;
@@ -172,7 +170,7 @@ void print_priority_level(struct arena *mem, const struct doc *obj, int64_t now_
 static struct str csr_condition(const struct row *r)
 {
     bool approved = false, denied = false, failed = false;
-    doc_each(c, doc_get(r->status, "conditions")) /* whatever the status: the type alone decides */
+    doc_each (c, doc_get(r->status, "conditions")) /* whatever the status: the type alone decides */
     {
         struct str type = doc_str(c, "type");
         approved |= str_is(type, "Approved");

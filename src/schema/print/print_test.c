@@ -66,8 +66,7 @@ static struct str run_case(struct arena *mem, struct str head, struct str yaml)
     r->cells(mem, obj, (int64_t)NOW_SEC * 1000, cells);
     assert_int_equal(doc_len(cells), r->column_count);
     const struct column *c = r->columns;
-    doc_each(cell, cells)
-    {
+    doc_each (cell, cells) {
         sb_addf(&out, "%s%s: ", c->name, c->priority ? "*" : "");
         doc_json_sb(&out, cell);
         sb_addc(&out, '\n');

@@ -5,8 +5,7 @@
 static void row_subjects(struct row *r, const char *kind, bool qualified)
 {
     struct sb out = SB(r->mem);
-    doc_each(s, doc_get(r->obj, "subjects"))
-    {
+    doc_each (s, doc_get(r->obj, "subjects")) {
         if (!str_is(doc_str(s, "kind"), kind))
             continue;
         if (out.len)

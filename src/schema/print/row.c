@@ -101,7 +101,9 @@ struct str print_since(struct row *r, const struct doc *time)
 
 bool print_condition(const struct doc *conditions, const char *type)
 {
-    doc_each(c, conditions) if (str_is(doc_str(c, "type"), type)) return str_is(doc_str(c, "status"), "True");
+    doc_each (c, conditions)
+        if (str_is(doc_str(c, "type"), type))
+            return str_is(doc_str(c, "status"), "True");
     return false;
 }
 
@@ -128,8 +130,7 @@ struct str print_join(struct arena *mem, const struct doc *list, const char *key
     if (doc_len(list) == 1) /* the usual case copies nothing */
         return key ? doc_str(list->first, key) : doc_string(list->first);
     struct sb out = SB(mem);
-    doc_each(item, list)
-    {
+    doc_each (item, list) {
         if (item != list->first)
             sb_addz(&out, sep);
         sb_add(&out, key ? doc_str(item, key) : doc_string(item));

@@ -8,8 +8,7 @@ static struct str balancer(struct arena *mem, const struct doc *status)
     struct str *all = arena_array(mem, struct str, doc_len(ingress)), addr;
     struct sb out = SB(mem);
     int n = 0;
-    doc_each(i, ingress)
-    {
+    doc_each (i, ingress) {
         int at = n;
         if (!(addr = doc_str(i, "ip")).len && !(addr = doc_str(i, "hostname")).len)
             continue;
@@ -48,8 +47,7 @@ static struct str service_ports(const struct row *r) /* 80:30080/TCP,53/UDP */
 {
     const struct doc *ports = doc_get(r->spec, "ports");
     struct sb out = SB(r->mem);
-    doc_each(p, ports)
-    {
+    doc_each (p, ports) {
         long long node = doc_int(p, "nodePort", 0);
         sb_addf(&out, "%s%lld", p == ports->first ? "" : ",", (long long)doc_int(p, "port", 0));
         if (node > 0)
@@ -75,18 +73,18 @@ void print_service(struct arena *mem, const struct doc *obj, int64_t now_ms, str
 static struct str endpoints(const struct row *r)
 {
     struct few few = {SB(r->mem), 0, 3};
-    doc_each(subset, doc_get(r->obj, "subsets"))
-    {
+    doc_each (subset, doc_get(r->obj, "subsets")) {
         const struct doc *addresses = doc_get(subset, "addresses"), *ports = doc_get(subset, "ports");
         if (!doc_len(ports)) /* headless services may have none */
-            doc_each(a, addresses) few_add(&few, doc_str(a, "ip"));
-        doc_each(p, ports) doc_each(a, addresses)
-        {
-            struct str ip = doc_str(a, "ip");
-            bool v6 = str_find(ip, ':') >= 0;
-            few_add(&few, str_fmt(r->mem, "%s" STR_FMT "%s:%lld", v6 ? "[" : "", STR_ARG(ip), v6 ? "]" : "",
-                                  (long long)doc_int(p, "port", 0)));
-        }
+            doc_each (a, addresses)
+                few_add(&few, doc_str(a, "ip"));
+        doc_each (p, ports)
+            doc_each (a, addresses) {
+                struct str ip = doc_str(a, "ip");
+                bool v6 = str_find(ip, ':') >= 0;
+                few_add(&few, str_fmt(r->mem, "%s" STR_FMT "%s:%lld", v6 ? "[" : "", STR_ARG(ip), v6 ? "]" : "",
+                                      (long long)doc_int(p, "port", 0)));
+            }
     }
     return few_str(&few, doc_len(doc_get(r->obj, "subsets")) ? "" : "<none>");
 }
@@ -102,12 +100,13 @@ void print_endpoint_slice(struct arena *mem, const struct doc *obj, int64_t now_
 {
     struct row r = row_named(mem, obj, now_ms, cells);
     struct few ports = {SB(mem), 0, 3}, addresses = {SB(mem), 0, 3};
-    doc_each(p, doc_get(obj, "ports"))
-    {
+    doc_each (p, doc_get(obj, "ports")) {
         const struct doc *port = doc_get(p, "port"), *name = doc_get(p, "name");
         few_add(&ports, port ? print_any(mem, port) : name ? doc_string(name) : STR("*"));
     }
-    doc_each(e, doc_get(obj, "endpoints")) doc_each(a, doc_get(e, "addresses")) few_add(&addresses, doc_string(a));
+    doc_each (e, doc_get(obj, "endpoints"))
+        doc_each (a, doc_get(e, "addresses"))
+            few_add(&addresses, doc_string(a));
     row_str(&r, doc_str(obj, "addressType"));
     row_str(&r, few_str(&ports, "<unset>"));
     row_str(&r, few_str(&addresses, "<unset>"));
@@ -119,8 +118,7 @@ static struct str hosts(const struct row *r)
 {
     const struct doc *rules = doc_get(r->spec, "rules");
     struct few few = {SB(r->mem), 0, 3};
-    doc_each(rule, rules)
-    {
+    doc_each (rule, rules) {
         if (few.count == few.max) {
             few.count = (int)doc_len(rules);
             break;

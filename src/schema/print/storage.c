@@ -11,7 +11,8 @@ static struct str access_modes(struct arena *mem, const struct doc *modes)
     struct sb out = SB(mem);
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         bool has = false;
-        doc_each(m, modes) has |= str_is(doc_string(m), known[i].mode);
+        doc_each (m, modes)
+            has |= str_is(doc_string(m), known[i].mode);
         if (has)
             sb_addf(&out, "%s%s", out.len ? "," : "", known[i].text);
     }

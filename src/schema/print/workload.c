@@ -142,8 +142,7 @@ void print_cron_job(struct arena *mem, const struct doc *obj, int64_t now_ms, st
 /* daemonset.apps/x: the kind in lower case, qualified, and the name. */
 static struct str controller(const struct row *r)
 {
-    doc_each(ref, doc_get(r->meta, "ownerReferences"))
-    {
+    doc_each (ref, doc_get(r->meta, "ownerReferences")) {
         struct str group, version, kind = print_lower(r->mem, doc_str(ref, "kind")), name = doc_str(ref, "name");
         if (!doc_bool(ref, "controller", false))
             continue;

@@ -13,8 +13,7 @@ static void check_node_affinity(struct rule_ctx *c, const struct fpath *at, cons
     if (rule_has(na, "requiredDuringSchedulingIgnoredDuringExecution"))
         check_node_selector(c, AT(at, "requiredDuringSchedulingIgnoredDuringExecution"),
                             doc_get(na, "requiredDuringSchedulingIgnoredDuringExecution"));
-    rule_each(term, doc_get(na, "preferredDuringSchedulingIgnoredDuringExecution"))
-    {
+    rule_each (term, doc_get(na, "preferredDuringSchedulingIgnoredDuringExecution")) {
         const struct fpath *item = AT_INDEX(preferred, term_i);
         check_weight(c, AT(item, "weight"), doc_int(term, "weight", 0));
         check_node_selector_term(c, AT(item, "preference"), doc_get(term, "preference"), /* any_value= */ true);
@@ -30,17 +29,21 @@ static void check_label_keys(struct rule_ctx *c, const struct fpath *at, const s
         rule_forbidden(c, at, "must not be specified when labelSelector is not set");
         return;
     }
-    rule_each(key, keys) check_name(c, AT_INDEX(at, key_i), doc_string(key), name_qualified);
+    rule_each (key, keys)
+        check_name(c, AT_INDEX(at, key_i), doc_string(key), name_qualified);
 }
 
 static void gather_strings(struct rule_set *s, const struct doc *list)
 {
-    doc_each(v, list) rule_set_add(s, doc_string(v));
+    doc_each (v, list)
+        rule_set_add(s, doc_string(v));
 }
 
 static int index_of(const struct doc *list, struct str s)
 {
-    rule_each(v, list) if (str_eq(doc_string(v), s)) return v_i;
+    rule_each (v, list)
+        if (str_eq(doc_string(v), s))
+            return v_i;
     return 0;
 }
 
@@ -52,16 +55,17 @@ static void check_match_keys(struct rule_ctx *c, const struct fpath *at, const s
     check_label_keys(c, AT(at, "matchLabelKeys"), match, selector);
     check_label_keys(c, AT(at, "mismatchLabelKeys"), mismatch, selector);
     gather_strings(&matched, match), gather_strings(&mismatched, mismatch);
-    doc_each(pair, doc_get(selector, "matchLabels")) rule_set_add(&selected, pair->key);
-    doc_each(e, doc_get(selector, "matchExpressions"))
-    {
+    doc_each (pair, doc_get(selector, "matchLabels"))
+        rule_set_add(&selected, pair->key);
+    doc_each (e, doc_get(selector, "matchExpressions")) {
         struct str key = doc_str(e, "key");
         if (!rule_set_add(&selected, key) && rule_set_has(&matched, key) && c->err->cause_count < ERR_CAUSES_MAX)
             rule_invalid(c, AT_INDEX(at, index_of(match, key)), key, "exists in both matchLabelKeys and labelSelector");
     }
-    rule_each(key, match) if (rule_set_has(&mismatched, doc_string(key)))
-        rule_invalid(c, AT_INDEX(AT(at, "matchLabelKeys"), key_i), doc_string(key),
-                     "exists in both matchLabelKeys and mismatchLabelKeys");
+    rule_each (key, match)
+        if (rule_set_has(&mismatched, doc_string(key)))
+            rule_invalid(c, AT_INDEX(AT(at, "matchLabelKeys"), key_i), doc_string(key),
+                         "exists in both matchLabelKeys and mismatchLabelKeys");
 }
 
 static void check_pod_term(struct rule_ctx *c, const struct fpath *at, const struct doc *term)
@@ -69,7 +73,8 @@ static void check_pod_term(struct rule_ctx *c, const struct fpath *at, const str
     struct str key = doc_str(term, "topologyKey");
     check_label_selector(c, AT(at, "labelSelector"), doc_get(term, "labelSelector"));
     check_label_selector(c, AT(at, "namespaceSelector"), doc_get(term, "namespaceSelector"));
-    doc_each(ns, doc_get(term, "namespaces")) check_name(c, AT(at, "namespace"), doc_string(ns), name_dns1123_label);
+    doc_each (ns, doc_get(term, "namespaces"))
+        check_name(c, AT(at, "namespace"), doc_string(ns), name_dns1123_label);
     check_match_keys(c, at, term);
     if (!key.len)
         rule_required(c, AT(at, "topologyKey"), "can not be empty");
@@ -80,9 +85,9 @@ static void check_pod_affinity(struct rule_ctx *c, const struct fpath *at, const
 {
     const struct fpath *required = AT(at, "requiredDuringSchedulingIgnoredDuringExecution"),
                        *preferred = AT(at, "preferredDuringSchedulingIgnoredDuringExecution");
-    rule_each(term, doc_get(pa, required->name)) check_pod_term(c, AT_INDEX(required, term_i), term);
-    rule_each(term, doc_get(pa, preferred->name))
-    {
+    rule_each (term, doc_get(pa, required->name))
+        check_pod_term(c, AT_INDEX(required, term_i), term);
+    rule_each (term, doc_get(pa, preferred->name)) {
         const struct fpath *item = AT_INDEX(preferred, term_i);
         check_weight(c, AT(item, "weight"), doc_int(term, "weight", 0));
         check_pod_term(c, AT(item, "podAffinityTerm"), doc_get(term, "podAffinityTerm"));
@@ -103,12 +108,13 @@ static void check_spread_keys(struct rule_ctx *c, const struct fpath *at, const 
 {
     const struct doc *keys = doc_get(constraint, "matchLabelKeys"), *selector = doc_get(constraint, "labelSelector");
     cleanup_set struct rule_set selected = {0};
-    doc_each(pair, doc_get(selector, "matchLabels")) rule_set_add(&selected, pair->key);
-    doc_each(e, doc_get(selector, "matchExpressions")) rule_set_add(&selected, doc_str(e, "key"));
+    doc_each (pair, doc_get(selector, "matchLabels"))
+        rule_set_add(&selected, pair->key);
+    doc_each (e, doc_get(selector, "matchExpressions"))
+        rule_set_add(&selected, doc_str(e, "key"));
     if (doc_len(keys) && !doc_is(selector, DOC_OBJECT))
         rule_forbidden(c, at, "must not be specified when labelSelector is not set");
-    rule_each(key, keys)
-    {
+    rule_each (key, keys) {
         check_name(c, AT_INDEX(at, key_i), doc_string(key), name_qualified);
         if (rule_set_has(&selected, doc_string(key)))
             rule_invalid(c, AT_INDEX(at, key_i), doc_string(key), "exists in both matchLabelKeys and labelSelector");
@@ -131,13 +137,11 @@ void check_topology_spread(struct rule_ctx *c, const struct fpath *at, const str
     static const char *const actions[] = {"DoNotSchedule", "ScheduleAnyway", NULL}, *const policies[] = {
                                                                                         "Honor", "Ignore", NULL};
     cleanup_set struct rule_set last = {0};
-    doc_each(con, constraints)
-    {
+    doc_each (con, constraints) {
         struct str key = doc_str(con, "topologyKey"), action = doc_str(con, "whenUnsatisfiable");
         map_put(&last.map, str_fmt(c->mem, "{" STR_FMT ", " STR_FMT "}", STR_ARG(key), STR_ARG(action)), con);
     }
-    rule_each(con, constraints)
-    {
+    rule_each (con, constraints) {
         const struct fpath *item = AT_INDEX(at, con_i);
         int64_t skew = doc_int(con, "maxSkew", 0);
         struct str key = doc_str(con, "topologyKey"), action = doc_str(con, "whenUnsatisfiable");

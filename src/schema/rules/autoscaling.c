@@ -145,8 +145,7 @@ static void check_scaling(struct rule_ctx *c, const struct fpath *at, const stru
         check_enum(c, AT(at, "selectPolicy"), doc_str(rules, "selectPolicy"), selects);
     if (!doc_len(policies))
         rule_required(c, AT(at, "policies"), "must specify at least one Policy");
-    rule_each(p, policies)
-    {
+    rule_each (p, policies) {
         const struct fpath *item = AT_INDEX(AT(at, "policies"), p_i);
         int64_t value = doc_int(p, "value", 0), period = doc_int(p, "periodSeconds", 0);
         if (!str_is(doc_str(p, "type"), "Pods") && !str_is(doc_str(p, "type"), "Percent"))
@@ -174,7 +173,8 @@ void validate_horizontal_pod_autoscaler(struct rule_ctx *c, const struct doc *ob
     if (doc_is(min, DOC_INT) && max < min->i)
         rule_invalid_int(c, AT(&spec_at, "maxReplicas"), max, "must be greater than or equal to `minReplicas`");
     check_ref(c, AT(&spec_at, "scaleTargetRef"), doc_get(spec, "scaleTargetRef"));
-    rule_each(m, doc_get(spec, "metrics")) check_metric(c, AT_INDEX(AT(&spec_at, "metrics"), m_i), m);
+    rule_each (m, doc_get(spec, "metrics"))
+        check_metric(c, AT_INDEX(AT(&spec_at, "metrics"), m_i), m);
     if (doc_is(use, DOC_INT) && use->i < 1) /* v1, which Kubernetes converts to a metric first */
         rule_invalid_int(c, AT(&spec_at, "targetCPUUtilizationPercentage"), use->i, "must be greater than 0");
     check_scaling(c, AT(AT(&spec_at, "behavior"), "scaleUp"), doc_get(doc_get(spec, "behavior"), "scaleUp"));

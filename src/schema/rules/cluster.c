@@ -9,8 +9,7 @@ static void check_taints(struct rule_ctx *c, const struct doc *taints)
 {
     const struct fpath *at = AT_META(NULL, "taints"); /* as Kubernetes has it */
     cleanup_set struct rule_set seen = {0};
-    rule_each(t, taints)
-    {
+    rule_each (t, taints) {
         const struct fpath *item = AT_INDEX(at, t_i);
         const char *msgs[NAME_MSGS_MAX];
         struct str key = doc_str(t, "key"), value = doc_str(t, "value"), effect = doc_str(t, "effect");
@@ -32,7 +31,7 @@ static void check_node_resources(struct rule_ctx *c, const struct doc *status)
 {
     static const char *const lists[] = {"capacity", "allocatable", NULL};
     for (const char *const *l = lists; *l; l++)
-        doc_each(r, doc_get(status, *l))
+        doc_each (r, doc_get(status, *l))
             check_quantity(c, AT(AT(AT(NULL, "status"), *l), str_z(c->mem, r->key)), r->key, doc_string(r));
 }
 
@@ -41,11 +40,15 @@ static void check_pod_cidrs(struct rule_ctx *c, const struct doc *cidrs)
     const struct fpath *at = AT(&spec_at, "podCIDRs");
     cleanup_set struct rule_set seen = {0};
     int four = 0;
-    rule_each(v, cidrs) check_cidr(c, AT_INDEX(at, v_i), doc_string(v));
-    doc_each(v, cidrs) four += cidr_family(c->mem, doc_string(v)) == 4;
+    rule_each (v, cidrs)
+        check_cidr(c, AT_INDEX(at, v_i), doc_string(v));
+    doc_each (v, cidrs)
+        four += cidr_family(c->mem, doc_string(v)) == 4;
     if (doc_len(cidrs) > 1 && (doc_len(cidrs) > 2 || four != 1))
         rule_invalid_doc(c, at, cidrs, "may specify no more than one CIDR for each IP family");
-    rule_each(v, cidrs) if (!rule_set_add(&seen, doc_string(v))) rule_duplicate(c, AT_INDEX(at, v_i), doc_string(v));
+    rule_each (v, cidrs)
+        if (!rule_set_add(&seen, doc_string(v)))
+            rule_duplicate(c, AT_INDEX(at, v_i), doc_string(v));
 }
 
 static void check_node_change(struct rule_ctx *c, const struct doc *obj, const struct doc *old_obj)
@@ -53,12 +56,11 @@ static void check_node_change(struct rule_ctx *c, const struct doc *obj, const s
     const struct doc *spec = doc_get(obj, "spec"), *old = doc_get(old_obj, "spec");
     struct str provider = doc_str(old, "providerID");
     cleanup_set struct rule_set seen = {0};
-    rule_each(a, doc_get(doc_get(obj, "status"),
-                         "addresses")) if (!rule_set_add(&seen, str_fmt(c->mem, STR_FMT "\n" STR_FMT,
-                                                                        STR_ARG(doc_str(a, "type")),
-                                                                        STR_ARG(doc_str(a, "address")))))
-        err_cause_raw(c->err, CAUSE_DUPLICATE, AT_INDEX(AT(AT(NULL, "status"), "addresses"), a_i), rule_json(c, a),
-                      NULL);
+    rule_each (a, doc_get(doc_get(obj, "status"), "addresses"))
+        if (!rule_set_add(&seen, str_fmt(c->mem, STR_FMT "\n" STR_FMT, STR_ARG(doc_str(a, "type")),
+                                         STR_ARG(doc_str(a, "address")))))
+            err_cause_raw(c->err, CAUSE_DUPLICATE, AT_INDEX(AT(AT(NULL, "status"), "addresses"), a_i), rule_json(c, a),
+                          NULL);
     if (doc_len(doc_get(old, "podCIDRs")) && !rule_equal(doc_get(spec, "podCIDRs"), doc_get(old, "podCIDRs")))
         rule_forbidden(c, AT(&spec_at, "podCIDRs"), "node updates may not change podCIDR except from \"\" to valid");
     if (provider.len && !str_eq(provider, doc_str(spec, "providerID")))
@@ -90,8 +92,7 @@ void validate_node_status(struct rule_ctx *c, const struct doc *obj, const struc
 static void check_namespace_finalizers(struct rule_ctx *c, const struct doc *obj, bool indexed)
 {
     const struct fpath *list = AT(&spec_at, "finalizers");
-    rule_each(f, doc_get(doc_get(obj, "spec"), "finalizers"))
-    {
+    rule_each (f, doc_get(doc_get(obj, "spec"), "finalizers")) {
         const struct fpath *item = indexed ? AT_INDEX(list, f_i) : list;
         struct str name = doc_string(f);
         check_name(c, item, name, name_qualified);

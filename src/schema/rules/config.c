@@ -31,15 +31,13 @@ void validate_config_map(struct rule_ctx *c, const struct doc *obj, const struct
     size_t bytes = 0;
     check_frozen(c, at, obj, old, (const char *const[]){"data", "binaryData", NULL});
     rule_set_members(&in_binary, binary);
-    doc_each(pair, data)
-    {
+    doc_each (pair, data) {
         check_name(c, AT_KEY(AT(at, "data"), pair->key), pair->key, name_config_key);
         if (rule_set_has(&in_binary, pair->key))
             rule_invalid(c, AT_KEY(AT(at, "data"), pair->key), pair->key, "duplicate of key present in binaryData");
         bytes += doc_string(pair).len;
     }
-    doc_each(pair, binary)
-    {
+    doc_each (pair, binary) {
         check_name(c, AT_KEY(AT(at, "binaryData"), pair->key), pair->key, name_config_key);
         bytes += base64_len(doc_string(pair));
     }
@@ -107,8 +105,7 @@ void validate_secret(struct rule_ctx *c, const struct doc *obj, const struct doc
             rule_invalid(c, AT(at, "type"), doc_str(obj, "type"), "field is immutable");
         check_frozen(c, at, obj, old, (const char *const[]){"data", NULL});
     }
-    doc_each(pair, doc_get(obj, "data"))
-    {
+    doc_each (pair, doc_get(obj, "data")) {
         check_name(c, AT_KEY(AT(at, "data"), pair->key), pair->key, name_config_key);
         bytes += base64_len(doc_string(pair));
     }

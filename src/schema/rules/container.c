@@ -34,7 +34,8 @@ static void check_container_port(struct rule_ctx *c, const struct fpath *at, con
 static void check_ports(struct rule_ctx *c, const struct fpath *at, const struct doc *ports)
 {
     cleanup_set struct rule_set names = {0};
-    rule_each(port, ports) check_container_port(c, AT_INDEX(at, port_i), port, &names);
+    rule_each (port, ports)
+        check_container_port(c, AT_INDEX(at, port_i), port, &names);
 }
 
 static const char *const env_paths[] = {
@@ -219,8 +220,7 @@ static void check_value_from(struct rule_ctx *c, const struct fpath *at, const s
 
 void check_env(struct rule_ctx *c, const struct fpath *at, const struct doc *env)
 {
-    rule_each(var, env)
-    {
+    rule_each (var, env) {
         const struct fpath *item = AT_INDEX(at, var_i);
         check_required_name(c, AT(item, "name"), doc_str(var, "name"), name_env_var);
         check_value_from(c, AT(item, "valueFrom"), var);
@@ -229,8 +229,7 @@ void check_env(struct rule_ctx *c, const struct fpath *at, const struct doc *env
 
 void check_env_from(struct rule_ctx *c, const struct fpath *at, const struct doc *env_from)
 {
-    rule_each(src, env_from)
-    {
+    rule_each (src, env_from) {
         const struct fpath *item = AT_INDEX(at, src_i);
         struct str prefix = doc_str(src, "prefix");
         int sources = 0;
@@ -255,8 +254,7 @@ static void check_resize_policy(struct rule_ctx *c, const struct fpath *at, cons
     static const char *const resources[] = {"cpu", "memory", NULL}, *const policies[] = {"NotRequired",
                                                                                          "RestartContainer", NULL};
     cleanup_set struct rule_set seen = {0};
-    rule_each(p, list)
-    {
+    rule_each (p, list) {
         struct str name = doc_str(p, "resourceName"), policy = doc_str(p, "restartPolicy");
         if (!rule_set_add(&seen, name))
             rule_duplicate(c, AT_INDEX(at, p_i), name);
@@ -290,8 +288,7 @@ static void check_container(struct rule_ctx *c, const struct fpath *at, const st
 /* Two containers that run at once can't hold one port of the host. */
 static void check_host_ports(struct rule_ctx *c, const struct fpath *at, const struct doc *ctr, struct rule_set *held)
 {
-    rule_each(port, doc_get(ctr, "ports"))
-    {
+    rule_each (port, doc_get(ctr, "ports")) {
         int64_t number = doc_int(port, "hostPort", 0);
         if (number == 0)
             continue;
@@ -329,8 +326,7 @@ void check_containers(struct rule_ctx *c, const struct fpath *at, const struct p
         rule_required(c, at, NULL);
         return;
     }
-    rule_each(ctr, list)
-    {
+    rule_each (ctr, list) {
         const struct fpath *item = AT_INDEX(at, ctr_i);
         check_container(c, item, ctr, p);
         if (!rule_set_add(&names, doc_str(ctr, "name")))
@@ -338,7 +334,8 @@ void check_containers(struct rule_ctx *c, const struct fpath *at, const struct p
         check_probes(c, item, ctr, p);
         check_restart(c, item, ctr);
     }
-    rule_each(ctr, list) check_host_ports(c, AT_INDEX(at, ctr_i), ctr, &held);
+    rule_each (ctr, list)
+        check_host_ports(c, AT_INDEX(at, ctr_i), ctr, &held);
 }
 
 static void check_init_restart(struct rule_ctx *c, const struct fpath *at, const struct doc *ctr,
@@ -357,9 +354,9 @@ static void check_init_restart(struct rule_ctx *c, const struct fpath *at, const
 void check_init_containers(struct rule_ctx *c, const struct fpath *at, const struct pod_rules *p)
 {
     cleanup_set struct rule_set names = {0};
-    doc_each(ctr, doc_get(p->spec, "containers")) rule_set_add(&names, doc_str(ctr, "name"));
-    rule_each(ctr, doc_get(p->spec, "initContainers"))
-    {
+    doc_each (ctr, doc_get(p->spec, "containers"))
+        rule_set_add(&names, doc_str(ctr, "name"));
+    rule_each (ctr, doc_get(p->spec, "initContainers")) {
         const struct fpath *item = AT_INDEX(at, ctr_i);
         struct str name = doc_str(ctr, "name");
         cleanup_set struct rule_set held = {0}; /* they run one by one */
@@ -382,8 +379,7 @@ static void check_ephemeral_fields(struct rule_ctx *c, const struct fpath *at, c
         if (v && v->type != DOC_NULL && (v->type == DOC_STRING || doc_len(v)))
             rule_forbidden(c, AT(at, *f), "cannot be set for an Ephemeral Container");
     }
-    rule_each(m, doc_get(ctr, "volumeMounts"))
-    {
+    rule_each (m, doc_get(ctr, "volumeMounts")) {
         const struct fpath *item = AT_INDEX(AT(at, "volumeMounts"), m_i);
         if (doc_str(m, "subPath").len)
             rule_forbidden(c, AT(item, "subPath"), "cannot be set for an Ephemeral Container");
@@ -398,10 +394,11 @@ void check_ephemeral_containers(struct rule_ctx *c, const struct fpath *at, cons
     const struct doc *list = doc_get(p->spec, "ephemeralContainers");
     if (!doc_len(list))
         return;
-    doc_each(ctr, doc_get(p->spec, "containers")) rule_set_add(&others, doc_str(ctr, "name"));
-    doc_each(ctr, doc_get(p->spec, "initContainers")) rule_set_add(&others, doc_str(ctr, "name"));
-    rule_each(ctr, list)
-    {
+    doc_each (ctr, doc_get(p->spec, "containers"))
+        rule_set_add(&others, doc_str(ctr, "name"));
+    doc_each (ctr, doc_get(p->spec, "initContainers"))
+        rule_set_add(&others, doc_str(ctr, "name"));
+    rule_each (ctr, list) {
         const struct fpath *item = AT_INDEX(at, ctr_i);
         struct str name = doc_str(ctr, "name"), target = doc_str(ctr, "targetContainerName");
         check_container(c, item, ctr, p);
@@ -416,7 +413,8 @@ void check_ephemeral_containers(struct rule_ctx *c, const struct fpath *at, cons
 
 void check_images_of_pod(struct rule_ctx *c, const struct fpath *at, const struct doc *spec)
 {
-    rule_each(ctr, doc_get(spec, "containers")) check_image_spaces(c, AT_INDEX(AT(at, "containers"), ctr_i), ctr);
-    rule_each(ctr, doc_get(spec, "initContainers"))
+    rule_each (ctr, doc_get(spec, "containers"))
+        check_image_spaces(c, AT_INDEX(AT(at, "containers"), ctr_i), ctr);
+    rule_each (ctr, doc_get(spec, "initContainers"))
         check_image_spaces(c, AT_INDEX(AT(at, "initContainers"), ctr_i), ctr);
 }

@@ -50,8 +50,7 @@ static void check_hints(struct rule_ctx *c, const struct fpath *at, const struct
     const struct fpath *list_at = AT(at, list_name);
     if (!check_count(c, list_at, list, HINTS_MAX))
         return;
-    rule_each(h, list)
-    {
+    rule_each (h, list) {
         const struct fpath *name_at = AT(AT_INDEX(list_at, h_i), "name");
         if (!rule_set_add(&seen, doc_str(h, "name")))
             rule_duplicate(c, name_at, doc_str(h, "name"));
@@ -67,7 +66,8 @@ static void check_endpoint(struct rule_ctx *c, const struct fpath *at, const str
         rule_required(c, list, "must contain at least 1 address");
     else
         check_count(c, list, addresses, ADDRESSES_MAX);
-    rule_each(a, addresses) check_address(c, AT_INDEX(list, a_i), doc_string(a), type);
+    rule_each (a, addresses)
+        check_address(c, AT_INDEX(list, a_i), doc_string(a), type);
     if (rule_has(ep, "nodeName"))
         check_name(c, AT(at, "nodeName"), doc_str(ep, "nodeName"), name_dns1123_subdomain);
     check_count(c, AT(at, "deprecatedTopology"), topology, TOPOLOGY_LABELS_MAX);
@@ -105,9 +105,11 @@ void validate_endpoint_slice(struct rule_ctx *c, const struct doc *obj, const st
     else
         rule_required(c, AT(at, "addressType"), NULL);
     if (check_count(c, AT(at, "endpoints"), endpoints, ENDPOINTS_MAX))
-        rule_each(ep, endpoints) check_endpoint(c, AT_INDEX(AT(at, "endpoints"), ep_i), ep, type);
+        rule_each (ep, endpoints)
+            check_endpoint(c, AT_INDEX(AT(at, "endpoints"), ep_i), ep, type);
     if (check_count(c, AT(at, "ports"), ports, PORTS_MAX))
-        rule_each(p, ports) check_slice_port(c, AT_INDEX(AT(at, "ports"), p_i), p, &names);
+        rule_each (p, ports)
+            check_slice_port(c, AT_INDEX(AT(at, "ports"), p_i), p, &names);
     if (old)
         check_immutable(c, AT(at, "addressType"), doc_get(obj, "addressType"), doc_get(old, "addressType"));
 }

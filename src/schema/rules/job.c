@@ -106,8 +106,7 @@ static void check_exit_codes(struct rule_ctx *c, const struct fpath *at, const s
         err_cause_int(c->err, CAUSE_TOO_MANY, values_at, doc_len(values), "must have at most %d items", EXIT_CODES_MAX);
     cleanup_set struct rule_set seen = {0};
     const struct doc *last = NULL;
-    rule_each(v, values)
-    {
+    rule_each (v, values) {
         int64_t code = doc_is(v, DOC_INT) ? v->i : 0;
         if (str_is(op, "In") && code == 0)
             rule_invalid_int(c, AT_INDEX(values_at, v_i), code, "must not be 0 for the In operator");
@@ -127,8 +126,7 @@ static void check_condition_patterns(struct rule_ctx *c, const struct fpath *at,
     if (doc_len(patterns) > CONDITION_PATTERNS_MAX)
         err_cause_int(c->err, CAUSE_TOO_MANY, at, doc_len(patterns), "must have at most %d items",
                       CONDITION_PATTERNS_MAX);
-    rule_each(p, patterns)
-    {
+    rule_each (p, patterns) {
         const struct fpath *item = AT_INDEX(at, p_i);
         check_name(c, AT(item, "type"), doc_str(p, "type"), name_qualified);
         if (doc_str(p, "status").len)
@@ -171,9 +169,12 @@ static void check_failure_policy(struct rule_ctx *c, const struct fpath *at, con
     if (doc_len(rules) > FAILURE_RULES_MAX)
         err_cause_int(c->err, CAUSE_TOO_MANY, AT(at, "rules"), doc_len(rules), "must have at most %d items",
                       FAILURE_RULES_MAX);
-    doc_each(ctr, doc_get(pod, "containers")) rule_set_add(&containers, doc_str(ctr, "name"));
-    doc_each(ctr, doc_get(pod, "initContainers")) rule_set_add(&containers, doc_str(ctr, "name"));
-    rule_each(rule, rules) check_failure_rule(c, AT_INDEX(AT(at, "rules"), rule_i), rule, spec, &containers);
+    doc_each (ctr, doc_get(pod, "containers"))
+        rule_set_add(&containers, doc_str(ctr, "name"));
+    doc_each (ctr, doc_get(pod, "initContainers"))
+        rule_set_add(&containers, doc_str(ctr, "name"));
+    rule_each (rule, rules)
+        check_failure_rule(c, AT_INDEX(AT(at, "rules"), rule_i), rule, spec, &containers);
 }
 
 static void check_success_policy(struct rule_ctx *c, const struct fpath *at, const struct doc *spec)
@@ -191,8 +192,7 @@ static void check_success_policy(struct rule_ctx *c, const struct fpath *at, con
     if (doc_len(rules) > SUCCESS_RULES_MAX)
         err_cause_int(c->err, CAUSE_TOO_MANY, rules_at, doc_len(rules), "must have at most %d items",
                       SUCCESS_RULES_MAX);
-    rule_each(rule, rules)
-    {
+    rule_each (rule, rules) {
         const struct fpath *item = AT_INDEX(rules_at, rule_i);
         const struct doc *count = doc_get(rule, "succeededCount"), *indexes = doc_get(rule, "succeededIndexes");
         if (!count && !indexes)
@@ -354,8 +354,7 @@ void validate_job_status(struct rule_ctx *c, const struct doc *obj, const struct
     cleanup_set struct rule_set seen = {0};
     check_nonnegative_in(c, AT(at, "status"), status, counts);
     for (const char *const *l = lists; *l; l++)
-        rule_each(uid, doc_get(uncounted, *l))
-        {
+        rule_each (uid, doc_get(uncounted, *l)) {
             const struct fpath *item = AT_INDEX(AT(AT(AT(at, "status"), "uncountedTerminatedPods"), *l), uid_i);
             if (!doc_string(uid).len)
                 rule_invalid(c, item, STR(""), "must not be empty");

@@ -16,8 +16,7 @@ static const struct fpath metadata = {.name = "metadata"};
 
 void check_labels(struct rule_ctx *c, const struct fpath *at, const struct doc *labels)
 {
-    doc_each(pair, labels)
-    {
+    doc_each (pair, labels) {
         check_name(c, at, pair->key, name_qualified);
         check_name(c, at, doc_string(pair), name_label_value);
     }
@@ -26,8 +25,7 @@ void check_labels(struct rule_ctx *c, const struct fpath *at, const struct doc *
 void check_annotations(struct rule_ctx *c, const struct fpath *at, const struct doc *annotations)
 {
     size_t bytes = 0;
-    doc_each(pair, annotations)
-    {
+    doc_each (pair, annotations) {
         check_name(c, at, pair->key, name_qualified_caseless);
         bytes += pair->key.len + doc_string(pair).len;
     }
@@ -57,8 +55,7 @@ static void check_owner(struct rule_ctx *c, const struct fpath *at, const struct
 static void check_owners(struct rule_ctx *c, const struct fpath *at, const struct doc *owners)
 {
     struct str first = STR("");
-    doc_each(ref, owners)
-    {
+    doc_each (ref, owners) {
         check_owner(c, at, ref);
         if (!doc_bool(ref, "controller", false))
             continue;
@@ -86,8 +83,7 @@ static void check_core_finalizer(struct rule_ctx *c, const struct fpath *at, str
 static void check_finalizers(struct rule_ctx *c, const struct fpath *at, const struct doc *finalizers)
 {
     bool orphan = false, foreground = false;
-    doc_each(f, finalizers)
-    {
+    doc_each (f, finalizers) {
         check_name(c, at, doc_string(f), name_qualified);
         orphan |= str_is(doc_string(f), "orphan");
         foreground |= str_is(doc_string(f), "foregroundDeletion");
@@ -109,8 +105,7 @@ static void check_field_manager(struct rule_ctx *c, const struct fpath *at, stru
 
 static void check_managed_fields(struct rule_ctx *c, const struct fpath *at, const struct doc *entries)
 {
-    rule_each(e, entries)
-    {
+    rule_each (e, entries) {
         const struct fpath *item = AT_INDEX(at, e_i);
         struct str op = doc_str(e, "operation"), type = doc_str(e, "fieldsType");
         if (!str_is(op, "Apply") && !str_is(op, "Update"))
@@ -149,7 +144,8 @@ static void check_kube_finalizers(struct rule_ctx *c, const struct doc *meta)
     if (c->res && c->res->group && !is_core_validated(c->res->group))
         return;
     const struct fpath *at = AT(&metadata, "finalizers");
-    rule_each(f, doc_get(meta, "finalizers")) check_core_finalizer(c, AT_INDEX(at, f_i), doc_string(f));
+    rule_each (f, doc_get(meta, "finalizers"))
+        check_core_finalizer(c, AT_INDEX(at, f_i), doc_string(f));
 }
 
 void check_meta(struct rule_ctx *c, const struct doc *meta, bool namespaced, const char *name_rule_word)
@@ -191,8 +187,11 @@ static void check_no_new_finalizers(struct rule_ctx *c, const struct doc *value,
     cleanup_set struct rule_set seen = {0};
     struct str *fresh = arena_array(c->mem, struct str, doc_len(value) + 1);
     int n = 0;
-    doc_each(f, old) rule_set_add(&seen, doc_string(f));
-    doc_each(f, value) if (rule_set_add(&seen, doc_string(f))) fresh[n++] = doc_string(f);
+    doc_each (f, old)
+        rule_set_add(&seen, doc_string(f));
+    doc_each (f, value)
+        if (rule_set_add(&seen, doc_string(f)))
+            fresh[n++] = doc_string(f);
     if (!n)
         return;
     qsort(fresh, (size_t)n, sizeof *fresh, cmp_str);
@@ -255,8 +254,7 @@ static void check_condition(struct rule_ctx *c, const struct fpath *at, const st
 void check_conditions(struct rule_ctx *c, const struct fpath *at, const struct doc *conditions)
 {
     cleanup_set struct rule_set seen = {0};
-    rule_each(cond, conditions)
-    {
+    rule_each (cond, conditions) {
         const struct fpath *item = AT_INDEX(at, cond_i);
         if (!rule_set_add(&seen, doc_str(cond, "type")))
             rule_duplicate(c, AT(item, "type"), doc_str(cond, "type"));

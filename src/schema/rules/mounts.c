@@ -99,8 +99,7 @@ static void check_mounts(struct rule_ctx *c, const struct fpath *at, const struc
                          const struct pod_rules *p, const struct seen *devices)
 {
     cleanup_set struct rule_set paths = {0};
-    rule_each(m, doc_get(container, "volumeMounts"))
-    {
+    rule_each (m, doc_get(container, "volumeMounts")) {
         const struct fpath *item = AT_INDEX(at, m_i);
         struct str name = doc_str(m, "name"), path = doc_str(m, "mountPath");
         check_mount(c, item, m, p);
@@ -133,8 +132,7 @@ static void check_devices(struct rule_ctx *c, const struct fpath *at, const stru
                           const struct pod_rules *p, const struct seen *mounts)
 {
     cleanup_set struct rule_set names = {0}, paths = {0};
-    rule_each(d, doc_get(container, "volumeDevices"))
-    {
+    rule_each (d, doc_get(container, "volumeDevices")) {
         const struct fpath *item = AT_INDEX(at, d_i), *path_at = AT(item, "devicePath");
         struct str name = doc_str(d, "name"), path = doc_str(d, "devicePath");
         check_device_name(c, AT(item, "name"), name, p, &names);
@@ -156,8 +154,7 @@ static void check_devices(struct rule_ctx *c, const struct fpath *at, const stru
 
 static void gather(struct seen *s, const struct doc *list, const char *path)
 {
-    doc_each(m, list)
-    {
+    doc_each (m, list) {
         rule_set_add(&s->names, doc_str(m, "name"));
         rule_set_add(&s->paths, doc_str(m, path));
     }

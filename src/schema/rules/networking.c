@@ -91,7 +91,8 @@ static void check_ingress_rule(struct rule_ctx *c, const struct fpath *at, const
         check_host(c, AT(at, "host"), host);
     if (doc_is(http, DOC_OBJECT) && !doc_len(paths))
         rule_required(c, paths_at, NULL);
-    rule_each(p, paths) check_ingress_path(c, AT_INDEX(paths_at, p_i), p);
+    rule_each (p, paths)
+        check_ingress_path(c, AT_INDEX(paths_at, p_i), p);
 }
 
 void validate_ingress(struct rule_ctx *c, const struct doc *obj, const struct doc *old, const struct fpath *at)
@@ -104,11 +105,12 @@ void validate_ingress(struct rule_ctx *c, const struct doc *obj, const struct do
         rule_invalid_doc(c, &spec_at, rules, "either `defaultBackend` or `rules` must be specified");
     if (rule_has(spec, "defaultBackend"))
         check_backend(c, AT(&spec_at, "defaultBackend"), doc_get(spec, "defaultBackend"));
-    rule_each(r, rules) check_ingress_rule(c, AT_INDEX(AT(&spec_at, "rules"), r_i), r);
-    rule_each(t, doc_get(spec, "tls"))
-    {
+    rule_each (r, rules)
+        check_ingress_rule(c, AT_INDEX(AT(&spec_at, "rules"), r_i), r);
+    rule_each (t, doc_get(spec, "tls")) {
         const struct fpath *item = AT_INDEX(AT(&spec_at, "tls"), t_i);
-        rule_each(h, doc_get(t, "hosts")) check_host(c, AT_INDEX(AT(item, "hosts"), h_i), doc_string(h));
+        rule_each (h, doc_get(t, "hosts"))
+            check_host(c, AT_INDEX(AT(item, "hosts"), h_i), doc_string(h));
         if (doc_str(t, "secretName").len)
             check_name(c, AT(item, "secretName"), doc_str(t, "secretName"), name_dns1123_subdomain);
     }
@@ -122,8 +124,7 @@ void validate_ingress(struct rule_ctx *c, const struct doc *obj, const struct do
 void validate_ingress_status(struct rule_ctx *c, const struct doc *obj, const struct doc *old, const struct fpath *at)
 {
     const struct fpath *list = AT(AT(AT(at, "status"), "loadBalancer"), "ingress");
-    rule_each(p, doc_get(doc_get(doc_get(obj, "status"), "loadBalancer"), "ingress"))
-    {
+    rule_each (p, doc_get(doc_get(doc_get(obj, "status"), "loadBalancer"), "ingress")) {
         const struct fpath *item = AT_INDEX(list, p_i);
         struct str ip = doc_str(p, "ip"), host = doc_str(p, "hostname");
         if (ip.len)
@@ -223,8 +224,7 @@ static void check_ip_block(struct rule_ctx *c, const struct fpath *at, const str
         return;
     }
     check_cidr(c, AT(at, "cidr"), cidr);
-    rule_each(e, doc_get(block, "except"))
-    {
+    rule_each (e, doc_get(block, "except")) {
         const struct fpath *item = AT_INDEX(AT(at, "except"), e_i);
         check_cidr(c, item, doc_string(e));
         if (!cidr_inside(c->mem, doc_string(e), cidr))
@@ -250,11 +250,12 @@ static void check_peer(struct rule_ctx *c, const struct fpath *at, const struct 
 
 static void check_policy_rules(struct rule_ctx *c, const struct doc *spec, const char *direction, const char *peers)
 {
-    rule_each(rule, doc_get(spec, direction))
-    {
+    rule_each (rule, doc_get(spec, direction)) {
         const struct fpath *item = AT_INDEX(AT(&spec_at, direction), rule_i);
-        rule_each(port, doc_get(rule, "ports")) check_policy_port(c, AT_INDEX(AT(item, "ports"), port_i), port);
-        rule_each(peer, doc_get(rule, peers)) check_peer(c, AT_INDEX(AT(item, peers), peer_i), peer);
+        rule_each (port, doc_get(rule, "ports"))
+            check_policy_port(c, AT_INDEX(AT(item, "ports"), port_i), port);
+        rule_each (peer, doc_get(rule, peers))
+            check_peer(c, AT_INDEX(AT(item, peers), peer_i), peer);
     }
 }
 
@@ -270,7 +271,8 @@ void validate_network_policy(struct rule_ctx *c, const struct doc *obj, const st
         rule_invalid_doc(c, list_at, list, "may not specify more than two policyTypes");
         return;
     }
-    rule_each(t, list) check_enum(c, AT_INDEX(list_at, t_i), doc_string(t), types);
+    rule_each (t, list)
+        check_enum(c, AT_INDEX(list_at, t_i), doc_string(t), types);
 }
 
 void validate_ip_address(struct rule_ctx *c, const struct doc *obj, const struct doc *old, const struct fpath *at)
@@ -309,5 +311,6 @@ void validate_service_cidr(struct rule_ctx *c, const struct doc *obj, const stru
         rule_invalid_doc(c, list_at, spec,
                          "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64");
     else
-        rule_each(v, list) check_cidr(c, AT_INDEX(list_at, v_i), doc_string(v));
+        rule_each (v, list)
+            check_cidr(c, AT_INDEX(list_at, v_i), doc_string(v));
 }

@@ -21,8 +21,7 @@ void check_preemption_policy(struct rule_ctx *c, const struct fpath *at, struct 
 static void check_claim_refs(struct rule_ctx *c, const struct fpath *at, const struct doc *claims,
                              struct rule_set *ret_names)
 {
-    rule_each(claim, claims)
-    {
+    rule_each (claim, claims) {
         const struct fpath *item = AT_INDEX(at, claim_i);
         struct str name = doc_str(claim, "name");
         bool by_name = rule_has(claim, "resourceClaimName"), by_template = rule_has(claim, "resourceClaimTemplateName");
@@ -50,11 +49,9 @@ static void check_host_network_ports(struct rule_ctx *c, const struct fpath *at,
 {
     if (!p->host_network)
         return;
-    rule_each(ctr, doc_get(p->spec, "containers"))
-    {
+    rule_each (ctr, doc_get(p->spec, "containers")) {
         const struct fpath *ports = AT(AT_INDEX(AT(at, "containers"), ctr_i), "ports");
-        rule_each(port, doc_get(ctr, "ports"))
-        {
+        rule_each (port, doc_get(ctr, "ports")) {
             int64_t host = doc_int(port, "hostPort", 0), own = doc_int(port, "containerPort", 0);
             if ((p->is_pod || host != 0) && host != own)
                 rule_invalid_int(c, AT(AT_INDEX(ports, port_i), "hostPort"), host,
@@ -66,14 +63,14 @@ static void check_host_network_ports(struct rule_ctx *c, const struct fpath *at,
 static void check_searches(struct rule_ctx *c, const struct fpath *at, const struct doc *searches)
 {
     size_t chars = doc_len(searches) ? doc_len(searches) - 1 : 0;
-    doc_each(s, searches) chars += doc_string(s).len;
+    doc_each (s, searches)
+        chars += doc_string(s).len;
     if (doc_len(searches) > SEARCHES_MAX)
         rule_invalid_doc(c, at, searches, "must not have more than %d search paths", SEARCHES_MAX);
     if (chars > SEARCH_CHARS_MAX)
         rule_invalid_doc(c, at, searches, "must not have more than %d characters (including spaces) in the search list",
                          SEARCH_CHARS_MAX);
-    rule_each(s, searches)
-    {
+    rule_each (s, searches) {
         struct str path = doc_string(s);
         if (str_is(path, "."))
             continue;
@@ -96,20 +93,21 @@ static void check_dns(struct rule_ctx *c, const struct fpath *at, const struct d
     }
     if (doc_len(servers) > NAMESERVERS_MAX)
         rule_invalid_doc(c, AT(at, "nameservers"), servers, "must not have more than %d nameservers", NAMESERVERS_MAX);
-    rule_each(ns, servers) check_ip(c, AT_INDEX(AT(at, "nameservers"), ns_i), doc_string(ns));
+    rule_each (ns, servers)
+        check_ip(c, AT_INDEX(AT(at, "nameservers"), ns_i), doc_string(ns));
     check_searches(c, AT(at, "searches"), doc_get(config, "searches"));
-    rule_each(option, doc_get(config, "options")) if (!doc_str(option, "name").len)
-        rule_required(c, AT_INDEX(AT(at, "options"), option_i), "must not be empty");
+    rule_each (option, doc_get(config, "options"))
+        if (!doc_str(option, "name").len)
+            rule_required(c, AT_INDEX(AT(at, "options"), option_i), "must not be empty");
 }
 
 static void check_gates(struct rule_ctx *c, const struct fpath *at, const struct doc *spec)
 {
     cleanup_set struct rule_set seen = {0};
     const struct fpath *ready = AT(at, "readinessGates"), *sched = AT(at, "schedulingGates");
-    rule_each(g, doc_get(spec, "readinessGates"))
+    rule_each (g, doc_get(spec, "readinessGates"))
         check_name(c, AT(AT_INDEX(ready, g_i), "conditionType"), doc_str(g, "conditionType"), name_qualified);
-    rule_each(g, doc_get(spec, "schedulingGates"))
-    {
+    rule_each (g, doc_get(spec, "schedulingGates")) {
         check_name(c, AT_INDEX(sched, g_i), doc_str(g, "name"), name_qualified);
         if (!rule_set_add(&seen, doc_str(g, "name")))
             rule_duplicate(c, AT_INDEX(sched, g_i), doc_str(g, "name"));
@@ -138,11 +136,10 @@ static void check_optional_name(struct rule_ctx *c, const struct fpath *up, cons
 
 static void check_host_aliases(struct rule_ctx *c, const struct fpath *at, const struct doc *aliases)
 {
-    rule_each(a, aliases)
-    {
+    rule_each (a, aliases) {
         const struct fpath *item = AT_INDEX(at, a_i);
         check_ip(c, AT(item, "ip"), doc_str(a, "ip"));
-        rule_each(h, doc_get(a, "hostnames"))
+        rule_each (h, doc_get(a, "hostnames"))
             check_name(c, AT_INDEX(AT(item, "hostnames"), h_i), doc_string(h), name_dns1123_subdomain);
     }
 }
@@ -168,8 +165,7 @@ static void check_names_of_spec(struct rule_ctx *c, const struct fpath *at, cons
 static void check_overhead(struct rule_ctx *c, const struct fpath *at, const struct doc *overhead)
 {
     const struct fpath *limits = AT(at, "limits");
-    doc_each(r, overhead)
-    {
+    doc_each (r, overhead) {
         check_container_resource_name(c, AT_KEY(limits, r->key), r->key);
         check_quantity(c, AT_KEY(limits, r->key), r->key, doc_string(r));
     }
@@ -196,10 +192,10 @@ static void check_pod_level_sum(struct rule_ctx *c, const struct fpath *at, cons
 {
     struct quantity sum = QUANTITY_ZERO, side = QUANTITY_ZERO, peak = QUANTITY_ZERO;
     struct str name = request->key;
-    doc_each(ctr, doc_get(spec, "containers")) sum = quantity_add(
-        sum, quantity_of_str(doc_string(doc_get_str(doc_get(doc_get(ctr, "resources"), "requests"), name))));
-    doc_each(ctr, doc_get(spec, "initContainers"))
-    {
+    doc_each (ctr, doc_get(spec, "containers"))
+        sum = quantity_add(
+            sum, quantity_of_str(doc_string(doc_get_str(doc_get(doc_get(ctr, "resources"), "requests"), name))));
+    doc_each (ctr, doc_get(spec, "initContainers")) {
         struct quantity own =
             quantity_of_str(doc_string(doc_get_str(doc_get(doc_get(ctr, "resources"), "requests"), name)));
         struct quantity now = quantity_add(side, own);
@@ -226,20 +222,22 @@ static void check_pod_level_resources(struct rule_ctx *c, const struct fpath *at
     if (doc_len(doc_get(resources, "claims")))
         rule_forbidden(c, AT(at, "claims"), "claims cannot be set for Resources at pod-level");
     for (const char *const *l = lists; *l; l++)
-        doc_each(r, doc_get(resources, *l)) if (!str_is(r->key, "cpu") && !str_is(r->key, "memory") &&
-                                                !resource_is_hugepages(r->key))
-            rule_unsupported(c, AT_KEY(AT(at, *l), r->key), r->key, "cpu", "hugepages-", "memory");
+        doc_each (r, doc_get(resources, *l))
+            if (!str_is(r->key, "cpu") && !str_is(r->key, "memory") && !resource_is_hugepages(r->key))
+                rule_unsupported(c, AT_KEY(AT(at, *l), r->key), r->key, "cpu", "hugepages-", "memory");
     check_resources(c, at, resources, p->claims);
     if (doc_len(doc_get(resources, "requests")) > POD_RESOURCES_MAX)
         return; /* no node has so many kinds of pages */
-    doc_each(r, doc_get(resources, "requests")) check_pod_level_sum(c, at, p->spec, r);
-    rule_each(ctr, doc_get(p->spec, "containers")) doc_each(limit, doc_get(doc_get(ctr, "resources"), "limits"))
-    {
-        const struct doc *own = doc_get_str(doc_get(resources, "limits"), limit->key);
-        if (own && quantity_cmp(quantity_of_str(doc_string(limit)), quantity_of_str(doc_string(own))) > 0)
-            rule_invalid(c, AT(AT_KEY(AT_INDEX(AT(at, "containers"), ctr_i), limit->key), "limits"), doc_string(limit),
-                         "must be less than or equal to pod limits of " STR_FMT, STR_ARG(doc_string(own)));
-    }
+    doc_each (r, doc_get(resources, "requests"))
+        check_pod_level_sum(c, at, p->spec, r);
+    rule_each (ctr, doc_get(p->spec, "containers"))
+        doc_each (limit, doc_get(doc_get(ctr, "resources"), "limits")) {
+            const struct doc *own = doc_get_str(doc_get(resources, "limits"), limit->key);
+            if (own && quantity_cmp(quantity_of_str(doc_string(limit)), quantity_of_str(doc_string(own))) > 0)
+                rule_invalid(c, AT(AT_KEY(AT_INDEX(AT(at, "containers"), ctr_i), limit->key), "limits"),
+                             doc_string(limit), "must be less than or equal to pod limits of " STR_FMT,
+                             STR_ARG(doc_string(own)));
+        }
 }
 
 static void check_parts(struct rule_ctx *c, const struct fpath *at, const struct pod_rules *p)
@@ -296,7 +294,9 @@ static bool has_container(const struct doc *spec, struct str name)
 {
     static const char *const lists[] = {"containers", "initContainers", "ephemeralContainers", NULL};
     for (const char *const *l = lists; *l; l++)
-        doc_each(ctr, doc_get(spec, *l)) if (str_eq(doc_str(ctr, "name"), name)) return true;
+        doc_each (ctr, doc_get(spec, *l))
+            if (str_eq(doc_str(ctr, "name"), name))
+                return true;
     return false;
 }
 
@@ -326,8 +326,9 @@ void check_pod_annotations(struct rule_ctx *c, const struct fpath *at, const str
         if (!plain || !str_to_i64(v, &n) || n < INT32_MIN || n > INT32_MAX)
             rule_invalid(c, AT_KEY(at, cost->key), v, "must be a 32bit integer");
     }
-    doc_each(a, annotations) if (str_starts(a->key, apparmor))
-        check_apparmor_annotation(c, AT_KEY(at, a->key), str_from(a->key, apparmor.len), doc_string(a), spec);
+    doc_each (a, annotations)
+        if (str_starts(a->key, apparmor))
+            check_apparmor_annotation(c, AT_KEY(at, a->key), str_from(a->key, apparmor.len), doc_string(a), spec);
 }
 
 void check_pod_template(struct rule_ctx *c, const struct fpath *at, const struct doc *template)

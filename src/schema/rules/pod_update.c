@@ -11,12 +11,14 @@ static void check_common(struct rule_ctx *c, const struct doc *pod)
     check_pod_annotations(c, AT_META(NULL, "annotations"), doc_get(meta, "annotations"), spec);
     check_pod_spec(c, &spec_at, spec, meta, /* is_pod= */ true);
     if (!doc_str(spec, "serviceAccountName").len)
-        rule_each(v, doc_get(spec, "volumes"))
-            rule_each(s, doc_get(doc_get(v, "projected"), "sources")) if (rule_has(s, "serviceAccountToken"))
-                rule_forbidden(c,
-                               AT(AT_INDEX(AT(AT(AT_INDEX(AT(&spec_at, "volumes"), v_i), "projected"), "sources"), s_i),
-                                  "serviceAccountToken"),
-                               "must not be specified when serviceAccountName is not set");
+        rule_each (v, doc_get(spec, "volumes"))
+            rule_each (s, doc_get(doc_get(v, "projected"), "sources"))
+                if (rule_has(s, "serviceAccountToken"))
+                    rule_forbidden(
+                        c,
+                        AT(AT_INDEX(AT(AT(AT_INDEX(AT(&spec_at, "volumes"), v_i), "projected"), "sources"), s_i),
+                           "serviceAccountToken"),
+                        "must not be specified when serviceAccountName is not set");
     check_images_of_pod(c, &spec_at, spec);
 }
 
@@ -36,8 +38,7 @@ static void check_annotation_changes(struct rule_ctx *c, const struct doc *value
     const struct fpath *at = AT_META(NULL, "annotations");
     const struct str apparmor = STR("container.apparmor.security.beta.kubernetes.io/"),
                      mirror = STR("kubernetes.io/config.mirror");
-    doc_each(a, old)
-    {
+    doc_each (a, old) {
         bool profile = str_starts(a->key, apparmor);
         if (!profile && !str_eq(a->key, mirror))
             continue;
@@ -46,8 +47,7 @@ static void check_annotation_changes(struct rule_ctx *c, const struct doc *value
             rule_forbidden(c, AT_KEY(at, a->key), "may not remove or update %s",
                            profile ? "AppArmor annotations" : "mirror pod annotation");
     }
-    doc_each(a, value)
-    {
+    doc_each (a, value) {
         bool profile = str_starts(a->key, apparmor);
         if ((profile || str_eq(a->key, mirror)) && !doc_get_str(old, a->key))
             rule_forbidden(c, AT_KEY(at, a->key), "may not add %s",
@@ -94,9 +94,9 @@ static void check_toleration_changes(struct rule_ctx *c, const struct doc *value
 {
     const struct fpath *at = AT(&spec_at, "tolerations");
     cleanup_set struct rule_set now = {0};
-    doc_each(t, value) rule_set_add(&now, toleration_key(c, t));
-    doc_each(t, old)
-    {
+    doc_each (t, value)
+        rule_set_add(&now, toleration_key(c, t));
+    doc_each (t, old) {
         if (rule_set_has(&now, toleration_key(c, t)))
             continue;
         rule_forbidden(c, at, "existing toleration can not be modified except its tolerationSeconds");
@@ -110,8 +110,7 @@ static void check_gate_changes(struct rule_ctx *c, const struct doc *value, cons
     const struct fpath *at = AT(&spec_at, "schedulingGates");
     cleanup_set struct rule_set before = {0};
     rule_set_index(&before, old, "name");
-    rule_each(g, value)
-    {
+    rule_each (g, value) {
         if (!rule_set_has(&before, doc_str(g, "name")))
             rule_forbidden(c, AT(AT_INDEX(at, g_i), "name"),
                            "only deletion is allowed, but found new scheduling gate '" STR_FMT "'",
@@ -167,8 +166,7 @@ static void check_gated_affinity(struct rule_ctx *c, const struct doc *value, co
         return;
     }
     const struct doc *y = doc_first(before);
-    rule_each(x, now)
-    {
+    rule_each (x, now) {
         if (!term_only_adds(x, y))
             rule_invalid_doc(c, AT_INDEX(at, x_i), x, "only additions are allowed (no mutations or deletions)");
         y = y->next;
@@ -181,8 +179,7 @@ static void munge_gated(struct rule_ctx *c, struct doc *spec, const struct doc *
     const struct doc *now = doc_get(spec, "nodeSelector"), *before = doc_get(old, "nodeSelector");
     cleanup_set struct rule_set labels = {0};
     rule_set_members(&labels, now);
-    doc_each(pair, before)
-    {
+    doc_each (pair, before) {
         const struct doc *v = rule_set_node(&labels, pair->key);
         if (v && str_eq(doc_string(v), doc_string(pair)))
             continue;
@@ -245,8 +242,7 @@ static void check_ephemeral_update(struct rule_ctx *c, const struct doc *pod, co
         rule_forbidden(c, &(const struct fpath){.name = ""}, "static pods do not support ephemeral containers");
     cleanup_set struct rule_set by_name = {0};
     rule_set_index(&by_name, doc_get(doc_get(pod, "spec"), "ephemeralContainers"), "name");
-    doc_each(before, doc_get(doc_get(old_pod, "spec"), "ephemeralContainers"))
-    {
+    doc_each (before, doc_get(doc_get(old_pod, "spec"), "ephemeralContainers")) {
         struct str name = doc_str(before, "name"), quoted = str_quote(c->mem, name);
         const struct doc *now = rule_set_node(&by_name, name);
         if (!now)
@@ -262,7 +258,9 @@ static bool lost_amount(const struct doc *now, const struct doc *before)
 {
     cleanup_set struct rule_set names = {0};
     rule_set_members(&names, now);
-    doc_each(r, before) if (!rule_set_has(&names, r->key)) return true;
+    doc_each (r, before)
+        if (!rule_set_has(&names, r->key))
+            return true;
     return false;
 }
 
@@ -290,8 +288,7 @@ static void check_resize_list(struct rule_ctx *c, struct doc *munged, const stru
                               bool init)
 {
     struct doc *ctr = doc_first(doc_get(munged, list));
-    rule_each(before, doc_get(old, list))
-    {
+    rule_each (before, doc_get(old, list)) {
         bool may = !init || str_is(doc_str(before, "restartPolicy"), "Always");
         const char *what = !init ? "only cpu and memory resources are mutable"
                            : may ? "only cpu and memory resources for sidecar containers are mutable"
@@ -314,15 +311,15 @@ static int qos_class(const struct doc *spec)
     static const char *const names[] = {"cpu", "memory"}, *const lists[] = {"containers", "initContainers"};
     bool any = false, guaranteed = true;
     for (int l = 0; l < 2; l++)
-        doc_each(ctr, doc_get(spec, lists[l])) for (int r = 0; r < 2; r++)
-        {
-            const struct doc *res = doc_get(ctr, "resources");
-            struct quantity limit = quantity_of_str(doc_str(doc_get(res, "limits"), names[r]));
-            struct quantity request = quantity_of_str(doc_str(doc_get(res, "requests"), names[r]));
-            any |= quantity_sign(limit) > 0 || quantity_sign(request) > 0;
-            guaranteed &=
-                quantity_sign(limit) > 0 && (quantity_sign(request) == 0 || quantity_cmp(limit, request) == 0);
-        }
+        doc_each (ctr, doc_get(spec, lists[l]))
+            for (int r = 0; r < 2; r++) {
+                const struct doc *res = doc_get(ctr, "resources");
+                struct quantity limit = quantity_of_str(doc_str(doc_get(res, "limits"), names[r]));
+                struct quantity request = quantity_of_str(doc_str(doc_get(res, "requests"), names[r]));
+                any |= quantity_sign(limit) > 0 || quantity_sign(request) > 0;
+                guaranteed &=
+                    quantity_sign(limit) > 0 && (quantity_sign(request) == 0 || quantity_cmp(limit, request) == 0);
+            }
     return !any ? 2 : guaranteed ? 0 : 1;
 }
 
@@ -381,8 +378,7 @@ static void check_transitions(struct rule_ctx *c, const char *list, const struct
         return;
     rule_set_index(&statuses, doc_get(status, list), "name");
     rule_set_index(&init, doc_get(spec, "initContainers"), "name");
-    rule_each(before, doc_get(old, list))
-    {
+    rule_each (before, doc_get(old, list)) {
         const struct doc *ended = doc_get(doc_get(before, "state"), "terminated");
         struct str name = doc_str(before, "name");
         bool sidecar = str_is(doc_str(rule_set_node(&init, name), "restartPolicy"), "Always");
@@ -401,20 +397,24 @@ static void check_status_ips(struct rule_ctx *c, const char *list, const struct 
     cleanup_set struct rule_set seen = {0};
     int families[7] = {0};
     bool bad = false;
-    rule_each(ip, ips) bad |= !check_ip(c, AT_INDEX(at, ip_i), doc_str(ip, "ip"));
+    rule_each (ip, ips)
+        bad |= !check_ip(c, AT_INDEX(at, ip_i), doc_str(ip, "ip"));
     if (doc_len(ips) < 2 || bad)
         return;
-    doc_each(ip, ips) families[ip_family(c->mem, doc_str(ip, "ip"))]++;
+    doc_each (ip, ips)
+        families[ip_family(c->mem, doc_str(ip, "ip"))]++;
     if (doc_len(ips) > 2 || families[4] != 1)
         rule_invalid_doc(c, at, ips, "may specify no more than one IP for each IP family");
-    rule_each(ip, ips) if (!rule_set_add(&seen, doc_str(ip, "ip")))
-        err_cause_raw(c->err, CAUSE_DUPLICATE, AT_INDEX(at, ip_i), rule_json(c, ip), NULL);
+    rule_each (ip, ips)
+        if (!rule_set_add(&seen, doc_str(ip, "ip")))
+            err_cause_raw(c->err, CAUSE_DUPLICATE, AT_INDEX(at, ip_i), rule_json(c, ip), NULL);
 }
 
 static void check_conditions_of_pod(struct rule_ctx *c, const struct doc *conditions)
 {
     const struct fpath *at = AT_META(NULL, "conditions"); /* as Kubernetes has it */
-    rule_each(cond, conditions) check_name(c, AT(AT_INDEX(at, cond_i), "Type"), doc_str(cond, "type"), name_qualified);
+    rule_each (cond, conditions)
+        check_name(c, AT(AT_INDEX(at, cond_i), "Type"), doc_str(cond, "type"), name_qualified);
 }
 
 void validate_pod_status(struct rule_ctx *c, const struct doc *pod, const struct doc *old_pod, const struct fpath *at)

@@ -8,7 +8,8 @@ static void check_http_get(struct rule_ctx *c, const struct fpath *at, const str
         rule_required(c, AT(at, "path"), NULL);
     check_port_or_name(c, AT(at, "port"), doc_get(get, "port"));
     check_enum(c, AT(at, "scheme"), doc_str(get, "scheme"), schemes);
-    doc_each(h, doc_get(get, "httpHeaders")) check_name(c, AT(at, "httpHeaders"), doc_str(h, "name"), name_http_header);
+    doc_each (h, doc_get(get, "httpHeaders"))
+        check_name(c, AT(at, "httpHeaders"), doc_str(h, "name"), name_http_header);
 }
 
 static void check_sleep(struct rule_ctx *c, const struct fpath *at, const struct doc *sleep, const struct pod_rules *p)

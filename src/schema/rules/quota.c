@@ -95,17 +95,19 @@ static void check_limit(struct rule_ctx *c, const struct fpath *at, const struct
             rule_required(c, AT(at, "limits"),
                           "either minimum or maximum storage value is required, but neither was provided");
         if (!of_pod)
-            doc_each(r, doc_get(limit, *l)) check_limit_name(c, AT_KEY(AT(at, *l), r->key), r->key, type);
+            doc_each (r, doc_get(limit, *l))
+                check_limit_name(c, AT_KEY(AT(at, *l), r->key), r->key, type);
     }
     for (const char *const *l = lists; *l; l++)
-        doc_each(r, doc_get(limit, *l)) if (rule_set_add(&keys, r->key)) check_amounts(c, at, limit, r->key);
+        doc_each (r, doc_get(limit, *l))
+            if (rule_set_add(&keys, r->key))
+                check_amounts(c, at, limit, r->key);
 }
 
 void validate_limit_range(struct rule_ctx *c, const struct doc *obj, const struct doc *old, const struct fpath *at)
 {
     cleanup_set struct rule_set types = {0};
-    rule_each(limit, doc_get(doc_get(obj, "spec"), "limits"))
-    {
+    rule_each (limit, doc_get(doc_get(obj, "spec"), "limits")) {
         const struct fpath *item = AT_INDEX(AT(&spec_at, "limits"), limit_i);
         struct str type = doc_str(limit, "type");
         check_limit_type(c, AT(item, "type"), type);
@@ -118,8 +120,7 @@ void validate_limit_range(struct rule_ctx *c, const struct doc *obj, const struc
 /* ---- ResourceQuota */
 static void check_quota_list(struct rule_ctx *c, const struct fpath *at, const struct doc *list)
 {
-    doc_each(r, list)
-    {
+    doc_each (r, list) {
         const struct fpath *item = AT_KEY(at, r->key);
         check_resource_name(c, item, r->key);
         if (str_find(r->key, '/') < 0 && !resource_is_quota_name(r->key))
@@ -174,8 +175,9 @@ static bool scope_fits(struct str scope, struct str name)
 static void check_scope_fits(struct rule_ctx *c, const struct fpath *at, struct str scope, const struct doc *hard,
                              const struct doc *shown)
 {
-    doc_each(r, hard) if (!scope_fits(scope, r->key))
-        rule_invalid_doc(c, at, shown, "unsupported scope applied to resource");
+    doc_each (r, hard)
+        if (!scope_fits(scope, r->key))
+            rule_invalid_doc(c, at, shown, "unsupported scope applied to resource");
 }
 
 static void check_conflicts(struct rule_ctx *c, const struct fpath *at, const struct rule_set *scopes,
@@ -215,16 +217,14 @@ static void check_quota_scopes(struct rule_ctx *c, const struct doc *spec)
                      *hard = doc_get(spec, "hard");
     const struct fpath *at = AT(&spec_at, "scopes"), *sel_at = AT(AT(&spec_at, "scopeSelector"), "matchExpressions");
     cleanup_set struct rule_set plain = {0}, selected = {0};
-    doc_each(s, scopes)
-    {
+    doc_each (s, scopes) {
         if (!is_scope(doc_string(s)))
             rule_invalid_doc(c, at, scopes, "unsupported scope");
         check_scope_fits(c, at, doc_string(s), hard, scopes);
         rule_set_add(&plain, doc_string(s));
     }
     check_conflicts(c, at, &plain, scopes);
-    doc_each(req, doc_get(selector, "matchExpressions"))
-    {
+    doc_each (req, doc_get(selector, "matchExpressions")) {
         struct str scope = doc_str(req, "scopeName");
         if (!is_scope(scope))
             rule_invalid(c, AT(sel_at, "scopeName"), scope, "unsupported scope");

@@ -26,7 +26,8 @@ static void check_rule(struct rule_ctx *c, const struct fpath *at, const struct 
 
 static void check_rules(struct rule_ctx *c, const struct fpath *at, const struct doc *role, bool namespaced)
 {
-    rule_each(rule, doc_get(role, "rules")) check_rule(c, AT_INDEX(AT(at, "rules"), rule_i), rule, namespaced);
+    rule_each (rule, doc_get(role, "rules"))
+        check_rule(c, AT_INDEX(AT(at, "rules"), rule_i), rule, namespaced);
 }
 
 void validate_role(struct rule_ctx *c, const struct doc *role, const struct doc *old, const struct fpath *at)
@@ -44,7 +45,8 @@ void validate_cluster_role(struct rule_ctx *c, const struct doc *role, const str
         return;
     if (!doc_len(selectors))
         rule_required(c, list, "at least one clusterRoleSelector required if aggregationRule is non-nil");
-    rule_each(s, selectors) check_label_selector(c, AT_INDEX(list, s_i), s);
+    rule_each (s, selectors)
+        check_label_selector(c, AT_INDEX(list, s_i), s);
 }
 
 static void check_subject(struct rule_ctx *c, const struct fpath *at, const struct doc *subject, bool namespaced)
@@ -82,7 +84,8 @@ static void check_binding(struct rule_ctx *c, const struct fpath *at, const stru
     else if (!namespaced && !str_is(kind, "ClusterRole"))
         rule_unsupported(c, AT(ref_at, "kind"), kind, "ClusterRole");
     check_required_name(c, AT(ref_at, "name"), doc_str(ref, "name"), name_path_segment);
-    rule_each(s, doc_get(binding, "subjects")) check_subject(c, AT_INDEX(AT(at, "subjects"), s_i), s, namespaced);
+    rule_each (s, doc_get(binding, "subjects"))
+        check_subject(c, AT_INDEX(AT(at, "subjects"), s_i), s, namespaced);
     if (old && !rule_equal(ref, doc_get(old, "roleRef")))
         rule_invalid_doc(c, ref_at, ref, "cannot change roleRef");
 }

@@ -168,8 +168,7 @@ static void check_claims(struct rule_ctx *c, const struct fpath *at, const struc
                          const struct rule_set *claims)
 {
     cleanup_set struct rule_set whole = {0}, parts = {0}, with_parts = {0};
-    rule_each(claim, list)
-    {
+    rule_each (claim, list) {
         const struct fpath *item = AT_INDEX(at, claim_i);
         struct str name = doc_str(claim, "name"), request = doc_str(claim, "request");
         if (!name.len) {
@@ -201,8 +200,7 @@ void check_resources(struct rule_ctx *c, const struct fpath *at, const struct do
     bool compute = false, pages = false;
     if (!check_resource_count(c, AT(at, "limits"), limits) || !check_resource_count(c, AT(at, "requests"), requests))
         return;
-    doc_each(limit, limits)
-    {
+    doc_each (limit, limits) {
         check_amount(c, AT_KEY(AT(at, "limits"), limit->key), limit);
         compute |= str_is(limit->key, "cpu") || str_is(limit->key, "memory");
         if (resource_is_hugepages(limit->key)) {
@@ -210,8 +208,7 @@ void check_resources(struct rule_ctx *c, const struct fpath *at, const struct do
             check_pages(c, AT_KEY(AT(at, "limits"), limit->key), limit->key, doc_string(limit));
         }
     }
-    doc_each(request, requests)
-    {
+    doc_each (request, requests) {
         check_request(c, at, request, limits);
         compute |= str_is(request->key, "cpu") || str_is(request->key, "memory");
         if (resource_is_hugepages(request->key)) {

@@ -36,12 +36,14 @@ const struct doc *rule_set_node(const struct rule_set *s, struct str key)
 
 void rule_set_index(struct rule_set *s, const struct doc *arr, const char *name)
 {
-    doc_each(item, arr) rule_set_put(s, doc_str(item, name), item);
+    doc_each (item, arr)
+        rule_set_put(s, doc_str(item, name), item);
 }
 
 void rule_set_members(struct rule_set *s, const struct doc *obj)
 {
-    doc_each(m, obj) rule_set_put(s, m->key, m);
+    doc_each (m, obj)
+        rule_set_put(s, m->key, m);
 }
 
 bool check_name(struct rule_ctx *c, const struct fpath *at, struct str value, name_rule *rule)
@@ -144,8 +146,12 @@ static bool objects_equal(const struct doc *a, const struct doc *b)
     bool many = doc_len(a) > FEW_MEMBERS && doc_len(b) > FEW_MEMBERS;
     if (many)
         rule_set_members(&in_a, a), rule_set_members(&in_b, b);
-    doc_each(m, a) if (!rule_equal(m, many ? rule_set_node(&in_b, m->key) : doc_get_str(b, m->key))) return false;
-    doc_each(m, b) if (!is_nothing(m) && !(many ? rule_set_node(&in_a, m->key) : doc_get_str(a, m->key))) return false;
+    doc_each (m, a)
+        if (!rule_equal(m, many ? rule_set_node(&in_b, m->key) : doc_get_str(b, m->key)))
+            return false;
+    doc_each (m, b)
+        if (!is_nothing(m) && !(many ? rule_set_node(&in_a, m->key) : doc_get_str(a, m->key)))
+            return false;
     return true;
 }
 
@@ -196,8 +202,11 @@ static void add_diff(struct sb *out, const struct fpath *at, const struct doc *o
     if (doc_is(old, DOC_OBJECT) && doc_is(value, DOC_OBJECT)) {
         cleanup_set struct rule_set before = {0}, now = {0};
         rule_set_members(&before, old), rule_set_members(&now, value);
-        doc_each(m, old) add_diff(out, AT(at, str_z(mem, m->key)), m, rule_set_node(&now, m->key), mem);
-        doc_each(m, value) if (!rule_set_has(&before, m->key)) add_side(out, '+', AT(at, str_z(mem, m->key)), m, mem);
+        doc_each (m, old)
+            add_diff(out, AT(at, str_z(mem, m->key)), m, rule_set_node(&now, m->key), mem);
+        doc_each (m, value)
+            if (!rule_set_has(&before, m->key))
+                add_side(out, '+', AT(at, str_z(mem, m->key)), m, mem);
     } else if (doc_is(old, DOC_ARRAY) && doc_is(value, DOC_ARRAY)) {
         const struct doc *x = old->first, *y = value->first;
         for (int i = 0; x || y; i++, x = x ? x->next : NULL, y = y ? y->next : NULL)

@@ -91,8 +91,7 @@ static void check_sysctls(struct rule_ctx *c, const struct fpath *at, const stru
                           const struct pod_rules *p)
 {
     cleanup_set struct rule_set names = {0};
-    rule_each(s, sysctls)
-    {
+    rule_each (s, sysctls) {
         const struct fpath *name_at = AT(AT_INDEX(at, s_i), "name");
         struct str name = doc_str(s, "name");
         if (!name.len)
@@ -133,7 +132,8 @@ void check_pod_security(struct rule_ctx *c, const struct fpath *spec_at, const s
     check_id(c, AT(at, "fsGroup"), doc_get(sc, "fsGroup"));
     check_id(c, AT(at, "runAsUser"), doc_get(sc, "runAsUser"));
     check_id(c, AT(at, "runAsGroup"), doc_get(sc, "runAsGroup"));
-    rule_each(g, doc_get(sc, "supplementalGroups")) check_id(c, AT_INDEX(AT(at, "supplementalGroups"), g_i), g);
+    rule_each (g, doc_get(sc, "supplementalGroups"))
+        check_id(c, AT_INDEX(AT(at, "supplementalGroups"), g_i), g);
     if (doc_bool(p->spec, "shareProcessNamespace", false) && doc_bool(p->spec, "hostPID", false))
         err_cause_raw(c->err, CAUSE_INVALID, AT(at, "shareProcessNamespace"), STR("true"),
                       "ShareProcessNamespace and HostPID cannot both be enabled");
@@ -152,9 +152,10 @@ static void check_escalation(struct rule_ctx *c, const struct fpath *at, const s
         return;
     if (doc_bool(sc, "privileged", false))
         rule_invalid_doc(c, at, sc, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true");
-    doc_each(cap, doc_get(doc_get(sc, "capabilities"), "add")) if (str_is(doc_string(cap), "CAP_SYS_ADMIN"))
-        rule_invalid_doc(c, at, sc,
-                         "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN");
+    doc_each (cap, doc_get(doc_get(sc, "capabilities"), "add"))
+        if (str_is(doc_string(cap), "CAP_SYS_ADMIN"))
+            rule_invalid_doc(c, at, sc,
+                             "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN");
 }
 
 void check_security_context(struct rule_ctx *c, const struct fpath *at, const struct doc *sc, bool host_users)

@@ -3,7 +3,8 @@
 
 static void check_values(struct rule_ctx *c, const struct fpath *at, const struct doc *values)
 {
-    rule_each(v, values) check_name(c, AT_INDEX(at, v_i), doc_string(v), name_label_value);
+    rule_each (v, values)
+        check_name(c, AT_INDEX(at, v_i), doc_string(v), name_label_value);
 }
 
 /* What In, NotIn, Exists and DoesNotExist ask of the values; false: another operator. */
@@ -25,8 +26,7 @@ void check_label_selector(struct rule_ctx *c, const struct fpath *at, const stru
 {
     check_labels(c, AT(at, "matchLabels"), doc_get(selector, "matchLabels"));
     const struct fpath *list = AT(at, "matchExpressions");
-    rule_each(e, doc_get(selector, "matchExpressions"))
-    {
+    rule_each (e, doc_get(selector, "matchExpressions")) {
         const struct fpath *item = AT_INDEX(list, e_i);
         struct str op = doc_str(e, "operator");
         if (!check_set_operator(c, item, op, doc_len(doc_get(e, "values"))))
@@ -63,14 +63,16 @@ static void check_node_field(struct rule_ctx *c, const struct fpath *at, const s
         rule_invalid(c, AT(at, "key"), key, "not a valid field selector key");
         return;
     }
-    rule_each(v, values) check_name(c, AT_INDEX(AT(at, "values"), v_i), doc_string(v), name_dns1123_subdomain);
+    rule_each (v, values)
+        check_name(c, AT_INDEX(AT(at, "values"), v_i), doc_string(v), name_dns1123_subdomain);
 }
 
 void check_node_selector_term(struct rule_ctx *c, const struct fpath *at, const struct doc *term, bool any_value)
 {
-    rule_each(req, doc_get(term, "matchExpressions"))
+    rule_each (req, doc_get(term, "matchExpressions"))
         check_node_expression(c, AT_INDEX(AT(at, "matchExpressions"), req_i), req, any_value);
-    rule_each(req, doc_get(term, "matchFields")) check_node_field(c, AT_INDEX(AT(at, "matchFields"), req_i), req);
+    rule_each (req, doc_get(term, "matchFields"))
+        check_node_field(c, AT_INDEX(AT(at, "matchFields"), req_i), req);
 }
 
 void check_node_selector(struct rule_ctx *c, const struct fpath *at, const struct doc *selector)
@@ -81,5 +83,6 @@ void check_node_selector(struct rule_ctx *c, const struct fpath *at, const struc
         rule_required(c, list, "must have at least one node selector term");
         return;
     }
-    rule_each(term, terms) check_node_selector_term(c, AT_INDEX(list, term_i), term, /* any_value= */ false);
+    rule_each (term, terms)
+        check_node_selector_term(c, AT_INDEX(list, term_i), term, /* any_value= */ false);
 }

@@ -115,8 +115,7 @@ static void check_families(struct rule_ctx *c, const struct doc *spec)
                                                                                        "SingleStack", NULL};
     cleanup_set struct rule_set seen = {0};
     const struct fpath *at = AT(&spec_at, "ipFamilies");
-    rule_each(f, doc_get(spec, "ipFamilies"))
-    {
+    rule_each (f, doc_get(spec, "ipFamilies")) {
         check_enum(c, AT_INDEX(at, f_i), doc_string(f), families);
         if (!rule_set_add(&seen, doc_string(f)))
             rule_duplicate(c, AT_INDEX(at, f_i), doc_string(f));
@@ -129,8 +128,7 @@ static void check_families(struct rule_ctx *c, const struct doc *spec)
 static bool check_ip_list(struct rule_ctx *c, const struct fpath *at, const struct doc *ips)
 {
     bool ok = true;
-    rule_each(ip, ips)
-    {
+    rule_each (ip, ips) {
         if (ip_i == 0 && str_is(doc_string(ip), "None")) {
             if (doc_len(ips) > 1) {
                 ok = false;
@@ -149,8 +147,7 @@ static void check_ip_families(struct rule_ctx *c, const struct fpath *at, const 
                               const struct doc *families)
 {
     const struct doc *family = doc_first(families);
-    rule_each(ip, ips)
-    {
+    rule_each (ip, ips) {
         if (!family)
             return;
         int want = str_is(doc_string(family), "IPv6") ? 6 : str_is(doc_string(family), "IPv4") ? 4 : 0;
@@ -172,7 +169,8 @@ static void check_cluster_ips(struct rule_ctx *c, const struct doc *spec)
     check_families(c, spec);
     if (!check_ip_list(c, at, ips))
         return;
-    doc_each(ip, ips) four += ip_family(c->mem, doc_string(ip)) == 4;
+    doc_each (ip, ips)
+        four += ip_family(c->mem, doc_string(ip)) == 4;
     if (doc_len(ips) > 1 && (four == 0 || four == (int)doc_len(ips)))
         rule_invalid_doc(c, at, ips, "may specify no more than one IP for each IP family");
     if (!is_headless(spec))
@@ -184,10 +182,10 @@ static void check_node_ports(struct rule_ctx *c, const struct doc *ports, bool f
 {
     cleanup_set struct rule_set seen = {0};
     const struct fpath *at = AT(&spec_at, "ports");
-    rule_each(port, ports) if (forbidden && doc_int(port, "nodePort", 0))
-        rule_forbidden(c, AT(AT_INDEX(at, port_i), "nodePort"), "may not be used when `type` is 'ClusterIP'");
-    rule_each(port, ports)
-    {
+    rule_each (port, ports)
+        if (forbidden && doc_int(port, "nodePort", 0))
+            rule_forbidden(c, AT(AT_INDEX(at, port_i), "nodePort"), "may not be used when `type` is 'ClusterIP'");
+    rule_each (port, ports) {
         int64_t node = doc_int(port, "nodePort", 0);
         struct str key = str_fmt(c->mem, "%lld/" STR_FMT, (long long)node, STR_ARG(doc_str(port, "protocol")));
         if (node && !rule_set_add(&seen, key))
@@ -198,8 +196,7 @@ static void check_node_ports(struct rule_ctx *c, const struct doc *ports, bool f
 static void check_port_pairs(struct rule_ctx *c, const struct doc *ports)
 {
     cleanup_set struct rule_set seen = {0};
-    rule_each(port, ports)
-    {
+    rule_each (port, ports) {
         struct str protocol = doc_str(port, "protocol");
         int64_t number = doc_int(port, "port", 0);
         struct str key = str_fmt(c->mem, "%lld/" STR_FMT, (long long)number, STR_ARG(protocol));
@@ -223,7 +220,8 @@ static void check_source_ranges(struct rule_ctx *c, const struct doc *obj, const
     if (doc_len(ranges)) {
         if (!is_type(spec, "LoadBalancer"))
             rule_forbidden(c, at, why);
-        rule_each(r, ranges) check_cidr(c, AT_INDEX(at, r_i), str_trim(doc_string(r)));
+        rule_each (r, ranges)
+            check_cidr(c, AT_INDEX(at, r_i), str_trim(doc_string(r)));
     } else if (text) {
         const struct fpath *key_at = AT_KEY(AT_META(NULL, "annotations"), text->key);
         struct str rest = str_trim(doc_string(text)), part;
@@ -311,8 +309,7 @@ static void check_ip_changes(struct rule_ctx *c, const struct doc *spec, const s
     if (is_headless(spec) && is_headless(old))
         return;
     if (doc_len(now) == doc_len(before)) {
-        rule_each(x, before)
-        {
+        rule_each (x, before) {
             if (!str_eq(doc_string(x), doc_string(y)))
                 rule_invalid_doc(c, AT_INDEX(at, x_i), now, "may not change once set");
             y = y->next;
@@ -337,8 +334,7 @@ static void check_family_changes(struct rule_ctx *c, const struct doc *spec, con
     if (is_headless(spec) || is_headless(old))
         return;
     if (doc_len(now) == doc_len(before)) {
-        doc_each(x, before)
-        {
+        doc_each (x, before) {
             if (!str_eq(doc_string(x), doc_string(y)))
                 rule_invalid_doc(c, first, now, "may not change once set");
             y = y->next;
@@ -374,14 +370,14 @@ void validate_service(struct rule_ctx *c, const struct doc *obj, const struct do
     if (old)
         check_changes(c, spec, doc_get(old, "spec"));
     check_type(c, spec);
-    rule_each(port, ports)
+    rule_each (port, ports)
         check_service_port(c, AT_INDEX(AT(&spec_at, "ports"), port_i), port, doc_len(ports) > 1, &names);
     check_labels(c, AT(&spec_at, "selector"), doc_get(spec, "selector"));
     check_session_affinity(c, spec);
     check_cluster_ips(c, spec);
-    rule_each(
-        ip, doc_get(spec, "externalIPs")) if (check_ip(c, AT_INDEX(AT(&spec_at, "externalIPs"), ip_i), doc_string(ip)))
-        check_not_special_ip(c, AT_INDEX(AT(&spec_at, "externalIPs"), ip_i), doc_string(ip));
+    rule_each (ip, doc_get(spec, "externalIPs"))
+        if (check_ip(c, AT_INDEX(AT(&spec_at, "externalIPs"), ip_i), doc_string(ip)))
+            check_not_special_ip(c, AT_INDEX(AT(&spec_at, "externalIPs"), ip_i), doc_string(ip));
     check_required_choice(c, AT(&spec_at, "type"), doc_str(spec, "type"), types);
     check_node_ports(c, ports, is_type(spec, "ClusterIP"));
     check_port_pairs(c, ports);
@@ -417,7 +413,8 @@ void validate_service_status(struct rule_ctx *c, const struct doc *obj, const st
         rule_forbidden(c, list, "may only be used when `spec.type` is 'LoadBalancer'");
         return;
     }
-    rule_each(p, points) check_ingress_point(c, AT_INDEX(list, p_i), p);
+    rule_each (p, points)
+        check_ingress_point(c, AT_INDEX(list, p_i), p);
 }
 
 static void check_endpoint_address(struct rule_ctx *c, const struct fpath *at, const struct doc *address)
@@ -447,15 +444,17 @@ static void check_endpoint_port(struct rule_ctx *c, const struct fpath *at, cons
 
 void validate_endpoints(struct rule_ctx *c, const struct doc *obj, const struct doc *old, const struct fpath *at)
 {
-    rule_each(s, doc_get(obj, "subsets"))
-    {
+    rule_each (s, doc_get(obj, "subsets")) {
         const struct fpath *item = AT_INDEX(AT(at, "subsets"), s_i);
         const struct doc *ready = doc_get(s, "addresses"), *waiting = doc_get(s, "notReadyAddresses"),
                          *ports = doc_get(s, "ports");
         if (!doc_len(ready) && !doc_len(waiting))
             rule_required(c, item, "must specify `addresses` or `notReadyAddresses`");
-        rule_each(a, ready) check_endpoint_address(c, AT_INDEX(AT(item, "addresses"), a_i), a);
-        rule_each(a, waiting) check_endpoint_address(c, AT_INDEX(AT(item, "notReadyAddresses"), a_i), a);
-        rule_each(p, ports) check_endpoint_port(c, AT_INDEX(AT(item, "ports"), p_i), p, doc_len(ports) > 1);
+        rule_each (a, ready)
+            check_endpoint_address(c, AT_INDEX(AT(item, "addresses"), a_i), a);
+        rule_each (a, waiting)
+            check_endpoint_address(c, AT_INDEX(AT(item, "notReadyAddresses"), a_i), a);
+        rule_each (p, ports)
+            check_endpoint_port(c, AT_INDEX(AT(item, "ports"), p_i), p, doc_len(ports) > 1);
     }
 }

@@ -10,8 +10,7 @@ static void check_access_modes(struct rule_ctx *c, const struct fpath *at, const
 {
     static const char *const allowed[] = {"ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod", NULL};
     bool alone = false, others = false;
-    doc_each(m, modes)
-    {
+    doc_each (m, modes) {
         bool known = check_enum(c, at, doc_string(m), allowed);
         if (str_is(doc_string(m), "ReadWriteOncePod"))
             alone = true;
@@ -128,8 +127,7 @@ void validate_persistent_volume_claim_status(struct rule_ctx *c, const struct do
                                              const struct fpath *at)
 {
     const struct fpath *list = AT(AT(at, "status"), "capacity");
-    doc_each(r, doc_get(doc_get(obj, "status"), "capacity"))
-    {
+    doc_each (r, doc_get(doc_get(obj, "status"), "capacity")) {
         int64_t value = quantity_value(quantity_of_str(doc_string(r)));
         if (value < 0)
             rule_invalid_int(c, AT_KEY(list, r->key), value, "must be a valid resource quantity");
@@ -173,8 +171,7 @@ static void check_capacity(struct rule_ctx *c, const struct doc *capacity)
         rule_required(c, at, NULL);
     if (!doc_get(capacity, "storage") || doc_len(capacity) > 1)
         err_cause_raw(c->err, CAUSE_NOT_SUPPORTED, at, rule_json(c, capacity), "supported values: \"storage\"");
-    doc_each(r, capacity)
-    {
+    doc_each (r, capacity) {
         int64_t value = quantity_value(quantity_of_str(doc_string(r)));
         if (value < 0)
             rule_invalid_int(c, AT_KEY(at, r->key), value, "must be a valid resource quantity");
@@ -275,8 +272,7 @@ static void check_parameters_of_class(struct rule_ctx *c, const struct fpath *at
     if (doc_len(parameters) > PARAMETERS_MAX)
         err_cause(c->err, CAUSE_TOO_LONG, AT(at, "Provisioner Parameters Length"), "may not be more than %d bytes",
                   PARAMETERS_MAX);
-    doc_each(p, parameters)
-    {
+    doc_each (p, parameters) {
         if (!p->key.len)
             rule_invalid(c, at, p->key, "field can not be empty.");
         bytes += p->key.len + doc_string(p).len;
@@ -287,18 +283,17 @@ static void check_parameters_of_class(struct rule_ctx *c, const struct fpath *at
 
 static void check_topologies(struct rule_ctx *c, const struct fpath *at, const struct doc *terms)
 {
-    rule_each(t, terms)
-    {
+    rule_each (t, terms) {
         const struct fpath *list = AT(AT_INDEX(at, t_i), "matchLabelExpressions");
         cleanup_set struct rule_set keys = {0};
-        rule_each(e, doc_get(t, "matchLabelExpressions"))
-        {
+        rule_each (e, doc_get(t, "matchLabelExpressions")) {
             const struct fpath *item = AT_INDEX(list, e_i);
             cleanup_set struct rule_set values = {0};
             if (!doc_len(doc_get(e, "values")))
                 rule_required(c, AT(item, "values"), NULL);
-            rule_each(v, doc_get(e, "values")) if (!rule_set_add(&values, doc_string(v)))
-                rule_duplicate(c, AT_INDEX(AT(item, "values"), v_i), doc_string(v));
+            rule_each (v, doc_get(e, "values"))
+                if (!rule_set_add(&values, doc_string(v)))
+                    rule_duplicate(c, AT_INDEX(AT(item, "values"), v_i), doc_string(v));
             check_name(c, AT(item, "key"), doc_str(e, "key"), name_qualified);
             if (!rule_set_add(&keys, doc_str(e, "key")))
                 rule_duplicate(c, AT(item, "key"), doc_str(e, "key"));

@@ -24,8 +24,7 @@ static void check_toleration_value(struct rule_ctx *c, const struct fpath *at, s
 
 void check_tolerations(struct rule_ctx *c, const struct fpath *at, const struct doc *tolerations)
 {
-    rule_each(t, tolerations)
-    {
+    rule_each (t, tolerations) {
         const struct fpath *item = AT_INDEX(at, t_i), *op_at = AT(item, "operator");
         struct str key = doc_str(t, "key"), op = doc_str(t, "operator"), value = doc_str(t, "value"),
                    effect = doc_str(t, "effect");

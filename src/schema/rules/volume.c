@@ -63,7 +63,8 @@ static void check_secret(struct rule_ctx *c, const struct fpath *at, const struc
 {
     check_required(c, at, src, "secretName");
     check_mode(c, at, src, "defaultMode");
-    rule_each(kp, doc_get(src, "items")) check_key_to_path(c, AT_INDEX(AT(at, "items"), kp_i), kp);
+    rule_each (kp, doc_get(src, "items"))
+        check_key_to_path(c, AT_INDEX(AT(at, "items"), kp_i), kp);
 }
 
 static void check_config_map(struct rule_ctx *c, const struct fpath *at, const struct doc *src,
@@ -71,13 +72,15 @@ static void check_config_map(struct rule_ctx *c, const struct fpath *at, const s
 {
     check_required(c, at, src, "name");
     check_mode(c, at, src, "defaultMode");
-    rule_each(kp, doc_get(src, "items")) check_key_to_path(c, AT_INDEX(AT(at, "items"), kp_i), kp);
+    rule_each (kp, doc_get(src, "items"))
+        check_key_to_path(c, AT_INDEX(AT(at, "items"), kp_i), kp);
 }
 
 static void check_downward(struct rule_ctx *c, const struct fpath *at, const struct doc *src, const struct pod_rules *p)
 {
     check_mode(c, at, src, "defaultMode");
-    doc_each(file, doc_get(src, "items")) check_downward_file(c, at, file); /* without an index, as in Kubernetes */
+    doc_each (file, doc_get(src, "items"))
+        check_downward_file(c, at, file); /* without an index, as in Kubernetes */
 }
 
 static void check_nfs(struct rule_ctx *c, const struct fpath *at, const struct doc *src, const struct pod_rules *p)
@@ -125,8 +128,7 @@ static void check_template_meta(struct rule_ctx *c, const struct fpath *at, cons
 {
     check_annotations(c, AT(at, "annotations"), doc_get(meta, "annotations"));
     check_labels(c, AT(at, "labels"), doc_get(meta, "labels"));
-    doc_each(m, meta)
-    {
+    doc_each (m, meta) {
         if (m->type == DOC_NULL || str_is(m->key, "annotations") || str_is(m->key, "labels"))
             continue;
         rule_forbidden(c, AT(at, str_z(c->mem, m->key)), "cannot be set");
@@ -187,8 +189,7 @@ static void check_projected_keys(struct rule_ctx *c, const struct fpath *at, con
                                  struct projection *pr)
 {
     check_required(c, at, src, "name");
-    rule_each(kp, doc_get(src, "items"))
-    {
+    rule_each (kp, doc_get(src, "items")) {
         check_key_to_path(c, AT_INDEX(AT(at, "items"), kp_i), kp);
         check_projected_path(c, pr, doc_str(kp, "path"), doc_str(src, "name"));
     }
@@ -242,8 +243,7 @@ static void check_projected_source(struct rule_ctx *c, const struct fpath *at, c
         found++, check_projected_keys(c, AT(at, "configMap"), doc_get(src, "configMap"), pr);
     if (rule_has(src, "downwardAPI")) {
         found++;
-        doc_each(file, doc_get(doc_get(src, "downwardAPI"), "items"))
-        {
+        doc_each (file, doc_get(doc_get(src, "downwardAPI"), "items")) {
             check_downward_file(c, AT(at, "downwardAPI"), file);
             check_projected_path(c, pr, doc_str(file, "path"), doc_str(file, "path"));
         }
@@ -263,7 +263,8 @@ static void check_projected(struct rule_ctx *c, const struct fpath *at, const st
 {
     struct projection pr = {.volume_at = at};
     check_mode(c, at, src, "defaultMode");
-    rule_each(s, doc_get(src, "sources")) check_projected_source(c, AT_INDEX(AT(at, "sources"), s_i), s, &pr);
+    rule_each (s, doc_get(src, "sources"))
+        check_projected_source(c, AT_INDEX(AT(at, "sources"), s_i), s, &pr);
     rule_set_done(&pr.paths);
 }
 
@@ -352,16 +353,16 @@ static void gather_created_claims(struct rule_ctx *c, const struct doc *volumes,
     struct str pod = doc_str(p->meta, "name");
     if (!pod.len)
         return;
-    doc_each(v, volumes) if (rule_has(v, "ephemeral"))
-        rule_set_add(claims, str_fmt(c->mem, STR_FMT "-" STR_FMT, STR_ARG(pod), STR_ARG(doc_str(v, "name"))));
+    doc_each (v, volumes)
+        if (rule_has(v, "ephemeral"))
+            rule_set_add(claims, str_fmt(c->mem, STR_FMT "-" STR_FMT, STR_ARG(pod), STR_ARG(doc_str(v, "name"))));
 }
 
 void check_volumes(struct rule_ctx *c, const struct fpath *at, const struct doc *volumes, const struct pod_rules *p)
 {
     cleanup_set struct rule_set created = {0};
     gather_created_claims(c, volumes, p, &created);
-    rule_each(v, volumes)
-    {
+    rule_each (v, volumes) {
         const struct fpath *item = AT_INDEX(at, v_i);
         struct str name = doc_str(v, "name"), claim = doc_str(doc_get(v, "persistentVolumeClaim"), "claimName");
         int before = c->err->cause_count;

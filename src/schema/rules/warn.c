@@ -6,8 +6,7 @@
 static void warn_env(struct rule_ctx *c, const struct fpath *at, const struct doc *env)
 {
     cleanup_set struct rule_set seen = {0};
-    rule_each(var, env)
-    {
+    rule_each (var, env) {
         struct str name = doc_str(var, "name"), where = fpath_str(c->mem, AT_INDEX(at, var_i));
         if (!rule_set_add(&seen, name))
             schema_warn(c,
@@ -25,8 +24,7 @@ static bool same_port(const struct doc *a, const struct doc *b)
 
 static void warn_ports(struct rule_ctx *c, const struct fpath *at, const struct doc *ports)
 {
-    rule_each(port, ports)
-    {
+    rule_each (port, ports) {
         int k = 0;
         while (k < port_i && !same_port(doc_at(ports, k), port))
             k++;
