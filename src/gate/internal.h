@@ -4,7 +4,7 @@
 
 #include "base/map.h"
 #include "gate/gate.h"
-#include "gate/pki.h"
+#include "http/pki.h"
 
 struct rbac;
 struct bootstrap;

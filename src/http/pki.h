@@ -1,9 +1,9 @@
-/* gate/pki.h - keys and certificates: ECDSA P-256, X.509. Pure work on PEM texts, no files, no state.
+/* http/pki.h - keys and certificates: ECDSA P-256, X.509. Pure work on PEM texts, no files, no state.
  *
  * Errors are static texts of what OpenSSL could not do. May use base/. Source: RFC 5280; Kubernetes' "PKI certificates
  * and requirements". */
-#ifndef SAMPAN_GATE_PKI_H
-#define SAMPAN_GATE_PKI_H
+#ifndef SAMPAN_HTTP_PKI_H
+#define SAMPAN_HTTP_PKI_H
 
 #include "base/err.h"
 #include "base/str.h"

@@ -1,5 +1,5 @@
-/* gate/pki.c - keys and certificates over OpenSSL 3. */
-#include "gate/pki.h"
+/* http/pki.c - keys and certificates over OpenSSL 3. */
+#include "http/pki.h"
 
 #include <arpa/inet.h>
 #include <openssl/bio.h>
