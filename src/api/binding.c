@@ -1,77 +1,14 @@
 /* api/binding.c - pods/binding and bindings: a pod gets its node, once.
  * Source: kubernetes pkg/registry/core/pod/storage (BindingREST.assignPod). */
 #include "api/internal.h"
-
-static void set_scheduled(struct write_job *j, struct doc *pod)
-{
-    struct arena *mem = j->mem;
-    struct doc *list = doc_sub_array(mem, doc_sub(mem, pod, "status"), "conditions"), *c = NULL;
-    doc_each (d, list)
-        if (str_is(doc_str(d, "type"), "PodScheduled"))
-            c = d;
-    if (c && str_is(doc_str(c, "status"), "True"))
-        return;
-    if (!c) {
-        c = doc_push(list, doc_new_object(mem));
-        doc_put_str(mem, c, "type", STR("PodScheduled"));
-    }
-    doc_put_str(mem, c, "status", STR("True"));
-    doc_put_str(mem, c, "lastTransitionTime", write_time(mem, loop_wall_ms(j->api->loop)));
-    doc_del(c, "reason");
-    doc_del(c, "message");
-}
-
-static void merge_map(struct arena *mem, struct doc *pod, const struct doc *binding, const char *key)
-{
-    const struct doc *from = doc_get(doc_get(binding, "metadata"), key);
-    if (!doc_len(from))
-        return;
-    struct doc *to = doc_sub(mem, doc_get(pod, "metadata"), key);
-    doc_each (m, from)
-        doc_set(to, m->key, doc_copy(mem, m));
-}
-
-static int conflict(const struct write_req *w, const char *why, struct err *err)
-{
-    return err_conflict(err, STR_NULL, STR("pods/binding"), w->name, why);
-}
+#include "write/bind.h"
 
 static struct doc *mutate(struct write_req *w, struct doc *pod, struct err *err)
 {
     struct write_job *j = w->ctx;
     const struct doc *binding = j->state;
-    struct doc *spec = doc_get(pod, "spec");
-    struct str node = doc_str(doc_get(binding, "target"), "name"), have = doc_str(spec, "nodeName");
-    struct str uid = doc_str(doc_get(binding, "metadata"), "uid"), pod_uid = doc_str(doc_get(pod, "metadata"), "uid");
-    if (uid.len && !str_eq(uid, pod_uid)) {
-        conflict(w,
-                 str_fmtz(w->mem, "Precondition failed: UID in precondition: " STR_FMT ", UID in object meta: " STR_FMT,
-                          STR_ARG(uid), STR_ARG(pod_uid)),
-                 err);
-        return NULL;
-    }
-    if (doc_str(doc_get(pod, "metadata"), "deletionTimestamp").len) {
-        conflict(w,
-                 str_fmtz(w->mem, "pod " STR_FMT " is being deleted, cannot be assigned to a host", STR_ARG(w->name)),
-                 err);
-        return NULL;
-    }
-    if (have.len) {
-        conflict(w,
-                 str_fmtz(w->mem, "pod " STR_FMT " is already assigned to node " STR_FMT, STR_ARG(w->name),
-                          STR_ARG(str_quote(w->mem, have))),
-                 err);
-        return NULL;
-    }
-    if (doc_len(doc_get(spec, "schedulingGates"))) {
-        conflict(w, str_fmtz(w->mem, "pod " STR_FMT " has non-empty .spec.schedulingGates", STR_ARG(w->name)), err);
-        return NULL;
-    }
-    doc_put_str(w->mem, spec, "nodeName", node);
-    merge_map(w->mem, pod, binding, "annotations");
-    merge_map(w->mem, pod, binding, "labels");
-    set_scheduled(j, pod);
-    return pod;
+    struct str node = doc_str(doc_get(binding, "target"), "name"), now = write_time(w->mem, loop_wall_ms(j->api->loop));
+    return bind_pod(w->mem, pod, node, doc_get(binding, "metadata"), now, err) < 0 ? NULL : pod;
 }
 
 static void answer(struct write_job *j, struct obj *o)

@@ -29,24 +29,40 @@ bool put_condition(struct arena *mem, struct doc *obj, const char *type, const c
     return changed;
 }
 
-int bind_pod(struct arena *mem, struct doc *pod, struct str node, const struct doc *annotations, struct str now,
+/* Why the pod can't take a node; NULL: it can. */
+static const char *refusal(struct arena *mem, const struct doc *pod, struct str want_uid)
+{
+    const struct doc *meta = doc_get(pod, "metadata"), *spec = doc_get(pod, "spec");
+    struct str name = doc_str(meta, "name"), present = doc_str(spec, "nodeName"), uid = doc_str(meta, "uid");
+    if (want_uid.len && !str_eq(want_uid, uid))
+        return str_fmtz(mem, "Precondition failed: UID in precondition: " STR_FMT ", UID in object meta: " STR_FMT,
+                        STR_ARG(want_uid), STR_ARG(uid));
+    if (doc_str(meta, "deletionTimestamp").len)
+        return str_fmtz(mem, "pod " STR_FMT " is being deleted, cannot be assigned to a host", STR_ARG(name));
+    if (present.len)
+        return str_fmtz(mem, "pod " STR_FMT " is already assigned to node " STR_FMT, STR_ARG(name),
+                        STR_ARG(str_quote(mem, present)));
+    if (doc_len(doc_get(spec, "schedulingGates")))
+        return str_fmtz(mem, "pod " STR_FMT " has non-empty .spec.schedulingGates", STR_ARG(name));
+    return NULL;
+}
+
+static void merge(struct arena *mem, struct doc *meta, const struct doc *from, const char *key)
+{
+    doc_each (m, doc_get(from, key))
+        doc_set(doc_sub(mem, meta, key), m->key, doc_copy(mem, m));
+}
+
+int bind_pod(struct arena *mem, struct doc *pod, struct str node, const struct doc *binding, struct str now,
              struct err *err)
 {
-    struct doc *meta = doc_sub(mem, pod, "metadata"), *spec = doc_sub(mem, pod, "spec");
-    struct str name = doc_str(meta, "name"), present = doc_str(spec, "nodeName");
-    const char *why = NULL;
-    if (doc_str(meta, "deletionTimestamp").len)
-        why = str_fmtz(mem, "pod " STR_FMT " is being deleted, cannot be assigned to a host", STR_ARG(name));
-    else if (present.len)
-        why = str_fmtz(mem, "pod " STR_FMT " is already assigned to node \"" STR_FMT "\"", STR_ARG(name),
-                       STR_ARG(present));
-    else if (doc_len(doc_get(spec, "schedulingGates")))
-        why = str_fmtz(mem, "pod " STR_FMT " has non-empty .spec.schedulingGates", STR_ARG(name));
+    struct doc *meta = doc_sub(mem, pod, "metadata");
+    const char *why = refusal(mem, pod, doc_str(binding, "uid"));
     if (why)
-        return err_conflict(err, STR(""), STR("pods/binding"), name, why);
-    doc_put_str(mem, spec, "nodeName", node);
-    doc_each (a, annotations)
-        doc_set(doc_sub(mem, meta, "annotations"), a->key, doc_copy(mem, a));
+        return err_conflict(err, STR(""), STR("pods/binding"), doc_str(meta, "name"), why);
+    doc_put_str(mem, doc_sub(mem, pod, "spec"), "nodeName", node);
+    merge(mem, meta, binding, "annotations");
+    merge(mem, meta, binding, "labels");
     put_condition(mem, pod, "PodScheduled", "True", STR_NULL, STR_NULL, now);
     return 0;
 }

@@ -6,9 +6,10 @@
 
 #include "write/write.h"
 
-/* Change the pod as a binding does: node, annotations of the binding, condition PodScheduled. -1 with CONFLICT and
- * Kubernetes' text when it is going away, gated or has a node already. */
-int bind_pod(struct arena *mem, struct doc *pod, struct str node, const struct doc *annotations, struct str now,
+/* Change the pod as a binding does: node, labels and annotations of the binding, condition PodScheduled. binding: the
+ * Binding's metadata, whose uid, where it has one, is a precondition; may be NULL. -1 with CONFLICT and Kubernetes'
+ * text when the pod is another one, is going away, is gated or has a node already. */
+int bind_pod(struct arena *mem, struct doc *pod, struct str node, const struct doc *binding, struct str now,
              struct err *err);
 /* The same as a write of its own. want_uid: the pod that was looked at. */
 void write_bind(struct writer *w, const struct user *user, struct str ns, struct str name, struct str want_uid,

@@ -347,6 +347,26 @@ def test_eviction_and_binding(core, ns):
     refused(404, core.read_namespaced_pod, 'a', ns)
 
 
+def test_a_binding_is_judged_and_brings_its_labels(core, ns):
+    core.create_namespaced_pod(ns, pod('b'))
+    uid = core.read_namespaced_pod('b', ns).metadata.uid
+
+    def bind(**more):
+        core.create_namespaced_binding(ns, client.V1Binding(
+            metadata=client.V1ObjectMeta(name='b', **more),
+            target=client.V1ObjectReference(kind='Node', name='nowhere')), _preload_content=False)
+    s = refused(409, bind, uid='other')
+    assert s['message'] == ('Operation cannot be fulfilled on pods/binding "b": Precondition failed: UID in '
+                            f'precondition: other, UID in object meta: {uid}')
+    bind(uid=uid, labels={'zone': 'a'}, annotations={'by': 'test'})
+    p = core.read_namespaced_pod('b', ns)
+    assert p.spec.node_name == 'nowhere' and p.metadata.labels['zone'] == 'a' and p.metadata.annotations['by'] == 'test'
+    assert [c.status for c in p.status.conditions if c.type == 'PodScheduled'] == ['True']
+    s = refused(409, bind)
+    assert s['message'] == ('Operation cannot be fulfilled on pods/binding "b": pod b is already assigned to node '
+                            '"nowhere"')
+
+
 def test_dynamic_client(api, ns):
     d = dynamic.DynamicClient(api)
     maps = d.resources.get(api_version='v1', kind='ConfigMap')
