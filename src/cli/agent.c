@@ -2,14 +2,15 @@
 #include <stdlib.h>
 
 #include "cli/cli.h"
-#include "node/agent.h"
-
 #include "cli/pod_network.h"
+#include "node/agent.h"
 
 static int run(struct args *a)
 {
     struct agent_opts o = AGENT_OPTS_INIT;
     const char *credentials = arg(a, "credentials"), *fd = arg(a, "ready-fd");
+    if (set_log_level(a))
+        return EXIT_USAGE;
     o.server = arg(a, "server"), o.node_name = arg(a, "node-name"), o.node_ip = arg(a, "node-ip"),
     o.labels = arg(a, "labels");
     o.state_dir = arg(a, "state-dir"), o.run_dir = arg(a, "run-dir"), o.cgroup_parent = arg(a, "cgroup-parent");
@@ -41,6 +42,7 @@ static const struct option_row options[] = {
     {"service-cidr", "CIDR", "addresses of Services", "10.96.0.0/16"},
     {"dns-ip", "IP", "address of cluster DNS", "10.96.0.10"},
     {"ready-fd", "FD", "a line is written here when the node is registered (for sampan up)", NULL},
+    OPTION_LOG_LEVEL,
     {NULL, NULL, NULL, NULL},
 };
 const struct command command_agent = {"agent", NULL, "run the node agent (as root)", options, run, 0, 0};

@@ -33,6 +33,13 @@ struct args {
 extern const struct command *const cli_commands[];                        /* NULL-terminated */
 const char *arg(const struct args *a, const char *option);                /* value, default or NULL */
 int cli_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* prints `sampan: ...`; returns 1 */
+/* The value of an option is wrong: says so and returns EXIT_USAGE. */
+int cli_wrong(const struct args *a, const char *option, const char *why);
+#define OPTION_LOG_LEVEL                                                                                               \
+    {                                                                                                                  \
+        "log-level", "LEVEL", "debug, info, warn or error: the least that is logged", "info"                           \
+    }
+int set_log_level(const struct args *a); /* 0, or EXIT_USAGE after a line that says why */
 
 extern const struct command command_agent, command_completion, command_convert, command_down, command_image_import,
     command_image_ls, command_kubeconfig, command_server, command_status, command_store_repair, command_up,

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "cli/cli.h"
 
 int cli_fail(const char *fmt, ...)
@@ -14,6 +15,29 @@ int cli_fail(const char *fmt, ...)
     fputc('\n', stderr);
     va_end(ap);
     return 1;
+}
+
+static int usage(const struct command *c, const char *what, const char *about)
+{
+    fprintf(stderr, "sampan %s: %s%s\nSee 'sampan %s --help'.\n", c->name, what, about, c->name);
+    return EXIT_USAGE;
+}
+
+int cli_wrong(const struct args *a, const char *option, const char *why)
+{
+    return usage(a->command, str_fmtz(a->mem, "--%s: ", option), why);
+}
+
+int set_log_level(const struct args *a)
+{
+    static const char *const names[] = {"debug", "info", "warn", "error"};
+    const char *value = arg(a, "log-level");
+    for (int i = 0; i < (int)(sizeof(names) / sizeof(*names)); i++)
+        if (!strcmp(value, names[i])) {
+            log_set_level((enum log_level)i);
+            return 0;
+        }
+    return cli_wrong(a, "log-level", str_fmtz(a->mem, "\"%s\" is none of debug, info, warn, error", value));
 }
 
 const char *arg(const struct args *a, const char *option)
@@ -69,12 +93,6 @@ static int option_index(const struct command *c, struct str name)
             (name.len == 1 && name.ptr[0] == c->options[i].name[0] && !strcmp(c->options[i].name, "output")))
             return i;
     return -1;
-}
-
-static int usage(const struct command *c, const char *what, const char *about)
-{
-    fprintf(stderr, "sampan %s: %s%s\nSee 'sampan %s --help'.\n", c->name, what, about, c->name);
-    return EXIT_USAGE;
 }
 
 /* Reads --name value, --name=value, -o value and plain words in any order. */

@@ -225,9 +225,11 @@ static int run(struct args *a)
     loop_timer_init(s.loop, &s.rest, on_rest);
     const char *dir = arg(a, "data-dir"), *store = arg(a, "store"), *gates = arg(a, "feature-gates");
     if (strcmp(store, "sqlite") != 0 && strcmp(store, "memory") != 0)
-        return cli_fail("--store: \"%s\" is neither sqlite nor memory", store);
+        return cli_wrong(a, "store", str_fmtz(a->mem, "\"%s\" is neither sqlite nor memory", store));
     if (gates && gates_set(str_of(gates), &err) < 0)
-        return cli_fail("--feature-gates: %.*s", (int)err.message.len, err.message.ptr);
+        return cli_wrong(a, "feature-gates", str_z(a->mem, err.message));
+    if (set_log_level(a))
+        return EXIT_USAGE;
     int r = io_mkdir_p(dir, 0700);
     if (r < 0)
         return cli_fail("%s: %s", dir, strerror(-r));
@@ -255,6 +257,7 @@ static const struct option_row options[] = {
     {"node-name", "NAME", "write credentials for an agent of this name on this machine to DIR/agent", NULL},
     {"ready-fd", "FD", "a line is written here when the API is ready (for sampan up)", NULL},
     {"node-address", "IP", "address of that node", NULL},
+    OPTION_LOG_LEVEL,
     {NULL, NULL, NULL, NULL},
 };
 const struct command command_server = {"server", NULL, "run the control plane", options, run, 0, 0};

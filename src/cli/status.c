@@ -14,6 +14,7 @@ enum { ANSWER_MS_MAX = 5000, KUBECONFIG_BYTES_MAX = 1 << 20 };
 struct status {
     struct arena *mem;
     struct loop *loop;
+    struct tls_context *tls;
     struct http_client *client;
     int code, error; /* of the last answer */
     struct str body;
@@ -156,15 +157,15 @@ static int connect_to(struct status *s, const char *path)
     struct str server = doc_str(cluster, "server"), https = STR("https://");
     if (!str_starts(server, https))
         return cli_fail("%s: no server in it", path);
-    struct tls_context *tls = tls_client_new(decoded(s->mem, cluster, "certificate-authority-data"),
-                                             decoded(s->mem, user, "client-certificate-data"),
-                                             decoded(s->mem, user, "client-key-data"), &why);
-    if (!tls)
+    s->tls = tls_client_new(decoded(s->mem, cluster, "certificate-authority-data"),
+                            decoded(s->mem, user, "client-certificate-data"), decoded(s->mem, user, "client-key-data"),
+                            &why);
+    if (!s->tls)
         return cli_fail("%s: %s", path, why);
     s->client = http_client_new(&(struct http_client_opts){.loop = s->loop,
                                                            .address = str_z(s->mem, str_from(server, https.len)),
                                                            .server_name = "kubernetes",
-                                                           .tls = tls});
+                                                           .tls = s->tls});
     return 0;
 }
 
@@ -178,6 +179,9 @@ static int run(struct args *a)
         show_nodes(&s);
         show_pods(&s);
     }
+    http_client_free(s.client);
+    tls_context_free(s.tls);
+    loop_free(s.loop);
     return s.bad != 0;
 }
 

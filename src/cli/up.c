@@ -285,6 +285,8 @@ static int run_here(struct args *a, int ready_fd)
                             address,
                             "--ready-fd",
                             "READY_FD",
+                            "--log-level",
+                            arg(a, "log-level"),
                             arg(a, "feature-gates") ? "--feature-gates" : NULL,
                             arg(a, "feature-gates"),
                             NULL};
@@ -306,6 +308,8 @@ static int run_here(struct args *a, int ready_fd)
                            arg(a, "pod-cidr"),
                            "--ready-fd",
                            "READY_FD",
+                           "--log-level",
+                           arg(a, "log-level"),
                            NULL};
     struct child children[2] = {{.name = "server", .argv = words(mem, server), .user = user, .ready_fd = -1},
                                 {.name = "agent", .argv = words(mem, agent), .ready_fd = -1}};
@@ -364,6 +368,7 @@ static const struct option_row options[] = {
     {"pod-cidr", "CIDR", "addresses of this node's pods", "10.244.0.0/24"},
     {"cgroup-parent", "PATH", "cgroup of all pods", "sampan"},
     {"feature-gates", "A=true,B=false", "Kubernetes' feature gates", NULL},
+    OPTION_LOG_LEVEL,
     {NULL, NULL, NULL, NULL},
 };
 const struct command command_up = {"up", NULL, "run a whole cluster on this machine: server and agent", options, run,
