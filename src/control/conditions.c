@@ -82,11 +82,6 @@ struct str meta_annotation(const struct doc *obj, const char *name)
     return doc_str(doc_path(obj, "metadata", "annotations", NULL), name);
 }
 
-struct str meta_label(const struct doc *obj, const char *name)
-{
-    return doc_str(doc_path(obj, "metadata", "labels", NULL), name);
-}
-
 bool meta_has_finalizer(const struct doc *obj, const char *name)
 {
     doc_each (f, doc_path(obj, "metadata", "finalizers", NULL))

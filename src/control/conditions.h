@@ -26,7 +26,6 @@ int64_t time_ms(struct str text); /* 0: none or no time; micro times too */
 int64_t value_or_percent(const struct doc *v, int64_t total, bool round_up, int64_t absent);
 
 struct str meta_annotation(const struct doc *obj, const char *name); /* empty: absent */
-struct str meta_label(const struct doc *obj, const char *name);
 bool meta_has_finalizer(const struct doc *obj, const char *name);
 /* A copy of the list of finalizers without the one, for a merge patch; NULL: it was not there. */
 struct doc *meta_without_finalizer(struct arena *mem, const struct doc *obj, const char *name);

@@ -93,7 +93,7 @@ static void pass_end(struct pass *p)
         bool failed = r->failed || p->again;
         queue_done(r->c->queue, r->key, failed, r->memo);
         if (r->again_ms > 0 && !failed)
-            controller_enqueue_after(r->c, r->key, r->again_ms);
+            queue_add_after(r->c->queue, r->key, r->again_ms);
     }
     arena_free(r->mem);
     if (cs->stopped && list_empty(&cs->passes))
@@ -362,11 +362,6 @@ void controller_enqueue(struct controller *c, struct str key)
     queue_add(c->queue, key);
 }
 
-void controller_enqueue_after(struct controller *c, struct str key, int64_t delay_ms)
-{
-    queue_add_after(c->queue, key, delay_ms);
-}
-
 void *controller_state(const struct controller *c)
 {
     return c->state;
@@ -380,11 +375,6 @@ struct cache *controller_cache(const struct controller *c)
 const struct controllers_opts *controller_opts(const struct controller *c)
 {
     return &c->cs->o;
-}
-
-struct loop *controller_loop(const struct controller *c)
-{
-    return c->cs->o.loop;
 }
 
 struct str controller_component(const struct controller *c)

@@ -62,11 +62,9 @@ struct controller_kind {
     void (*stop)(void *state);
 };
 void controller_enqueue(struct controller *c, struct str key);
-void controller_enqueue_after(struct controller *c, struct str key, int64_t delay_ms);
 void *controller_state(const struct controller *c);
 struct cache *controller_cache(const struct controller *c);
 const struct controllers_opts *controller_opts(const struct controller *c);
-struct loop *controller_loop(const struct controller *c);
 /* An event about an object, from the controller that reconciles. type "Normal" or "Warning". */
 #define reconcile_event(r, about, type, reason, ...)                                                                   \
     write_event((r)->writer, controller_component((r)->c), about, type, reason, __VA_ARGS__)

@@ -22,7 +22,6 @@ struct endpoint {
 struct endpoint *endpoints_of(struct arena *mem, const struct cache *cache, const struct obj *service,
                               const struct doc *doc, bool ipv6, int *ret_count);
 bool endpoints_same_ports(const struct endpoint *a, const struct endpoint *b);
-bool service_is_headless(const struct doc *service);
 /* Enqueue the Services that select a pod, or selected it before. A pod's change that no endpoint shows is no news. */
 void endpoints_on_pod(struct controller *c, const struct cache_event *ev);
 /* The labels of the Service, which its endpoints bear too. */

@@ -7,7 +7,7 @@
 #include "control/owner.h"
 #include "control/pods.h"
 
-bool service_is_headless(const struct doc *service)
+static bool is_headless(const struct doc *service)
 {
     return str_is(doc_str(doc_get(service, "spec"), "clusterIP"), "None");
 }
@@ -16,7 +16,7 @@ struct doc *endpoints_labels(struct arena *mem, const struct doc *service)
 {
     const struct doc *own = doc_path(service, "metadata", "labels", NULL);
     struct doc *labels = own ? doc_copy(mem, own) : doc_new_object(mem);
-    if (service_is_headless(service))
+    if (is_headless(service))
         doc_put_str(mem, labels, "service.kubernetes.io/headless", STR(""));
     return labels;
 }

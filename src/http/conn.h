@@ -76,7 +76,6 @@ struct xchg_ops {
     void (*reply)(struct xchg *x, int status, const char *content_type, struct stream_buf body);
     void (*begin)(struct xchg *x, int status, const char *content_type);
     bool (*write)(struct xchg *x, struct stream_buf chunk);
-    size_t (*queued)(const struct xchg *x);
     void (*end)(struct xchg *x);
     void (*reset)(struct xchg *x);
     struct stream *(*upgrade)(struct xchg *x, int status);

@@ -253,11 +253,6 @@ bool exchange_write(struct exchange *x, struct stream_buf chunk)
     return !xi->held;
 }
 
-size_t exchange_queued(const struct exchange *x)
-{
-    return of(x)->ops->queued(of(x));
-}
-
 void exchange_end(struct exchange *x)
 {
     struct xchg *xi = of(x);

@@ -301,11 +301,6 @@ static bool op_write(struct xchg *x, struct stream_buf chunk)
     return conn_write(h->conn, (struct stream_buf){STR("\r\n"), NULL, NULL});
 }
 
-static size_t op_queued(const struct xchg *x)
-{
-    return stream_queued(((const struct h1 *)x->owner)->conn->s);
-}
-
 static void op_end(struct xchg *x)
 {
     struct h1 *h = x->owner;
@@ -634,7 +629,6 @@ static const struct xchg_ops h1_ops = {
     .reply = op_reply,
     .begin = op_begin,
     .write = op_write,
-    .queued = op_queued,
     .end = op_end,
     .reset = op_reset,
     .upgrade = op_upgrade,

@@ -85,11 +85,6 @@ static bool op_write(struct xchg *x, struct stream_buf chunk)
     return h2_stream_write(x->owner, chunk);
 }
 
-static size_t op_queued(const struct xchg *x)
-{
-    return ((const struct h2_stream *)x->owner)->q.bytes;
-}
-
 static void op_end(struct xchg *x)
 {
     h2_stream_end(x->owner);
@@ -119,7 +114,6 @@ static const struct xchg_ops h2_ops = {
     .reply = op_reply,
     .begin = op_begin,
     .write = op_write,
-    .queued = op_queued,
     .end = op_end,
     .reset = op_reset,
     .upgrade = op_upgrade,

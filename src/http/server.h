@@ -77,7 +77,6 @@ void exchange_reply_buf(struct exchange *x, int status, const char *content_type
 void exchange_begin(struct exchange *x, int status, const char *content_type); /* streamed: chunked on HTTP/1.1 */
 /* False: over STREAM_HIGH_BYTES wait; hold back until on_drain. Queued all the same. */
 bool exchange_write(struct exchange *x, struct stream_buf chunk);
-size_t exchange_queued(const struct exchange *x);
 void exchange_end(struct exchange *x);
 void exchange_reset(struct exchange *x); /* break off: reset the HTTP/2 stream, close the HTTP/1.1 connection */
 /* Become a raw stream after `101 Switching Protocols` with the headers set so far (HTTP/1.1), or after 200 to an

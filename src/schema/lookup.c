@@ -42,7 +42,7 @@ const struct field *type_field_near(const struct type *t, struct str name, int *
     return f;
 }
 
-const struct type *schema_type_str(struct str name)
+static const struct type *find_type(struct str name)
 {
     int low = 0, high = schema_type_count;
     while (low < high) {
@@ -59,7 +59,7 @@ const struct type *schema_type_str(struct str name)
 
 const struct type *schema_type(const char *name)
 {
-    return schema_type_str(str_of(name));
+    return find_type(str_of(name));
 }
 
 /* "prefix.kind" without building it on the heap: names are short. */
@@ -73,7 +73,7 @@ static const struct type *type_of(const char *prefix, struct str kind)
     name[n] = '.';
     if (kind.len)
         memcpy(name + n + 1, kind.ptr, kind.len);
-    const struct type *t = schema_type_str(str_mem(name, n + 1 + kind.len));
+    const struct type *t = find_type(str_mem(name, n + 1 + kind.len));
     return t && t->kind == TYPE_STRUCT ? t : NULL;
 }
 

@@ -159,7 +159,6 @@ const struct resource *schema_stored(const char *group, const char *plural);
 const struct subresource *resource_subresource(const struct resource *r, struct str name);
 /* A type that is no resource: "meta.v1.DeleteOptions", "meta.v1.Status", "core.v1.PodExecOptions". */
 const struct type *schema_type(const char *name);
-const struct type *schema_type_str(struct str name);
 /* The type of a body by its apiVersion and kind, resource or not: ("v1", "PodList"), ("apps/v1", "DeleteOptions"),
  * ("meta.k8s.io/v1", "Table"). NULL: unknown. */
 const struct type *schema_body(struct str api_version, struct str kind);

@@ -59,7 +59,6 @@ int meta_check_create(struct pending *p, struct doc *obj);
 void meta_keep_on_update(struct arena *mem, struct doc *obj, const struct doc *old);
 struct str meta_generate_name(struct pending *p, struct str prefix);
 struct str meta_time(struct arena *mem, int64_t wall_ms); /* RFC 3339, whole seconds */
-struct str meta_micro_time(struct arena *mem, int64_t wall_ms);
 
 /* strategy.c: what a client may not set on create, what a subresource may change on update. */
 void strategy_create(struct pending *p, struct doc *obj);

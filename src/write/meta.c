@@ -16,12 +16,6 @@ struct str meta_time(struct arena *mem, int64_t wall_ms)
                    tm.tm_min, tm.tm_sec);
 }
 
-struct str meta_micro_time(struct arena *mem, int64_t wall_ms)
-{
-    struct str whole = meta_time(mem, wall_ms);
-    return str_fmt(mem, STR_FMT ".%06dZ", (int)whole.len - 1, whole.ptr, (int)(wall_ms % 1000) * 1000);
-}
-
 /* Letters and digits that form no words (apimachinery util/rand). */
 struct str meta_generate_name(struct pending *p, struct str prefix)
 {

@@ -33,16 +33,6 @@ bool writer_idle(const struct writer *w)
     return w->under_way == 0;
 }
 
-struct cache *writer_cache(const struct writer *w)
-{
-    return w->cache;
-}
-
-struct loop *writer_loop(const struct writer *w)
-{
-    return w->loop;
-}
-
 struct str write_time(struct arena *mem, int64_t wall_ms)
 {
     return meta_time(mem, wall_ms);

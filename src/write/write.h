@@ -26,8 +26,6 @@ struct writer *writer_new(const struct writer_opts *o);
 struct writer *writer_free(struct writer *w); /* only when idle: a write under way ends in what it was made of */
 /* No write is under way. Once nobody starts any more this comes true: the store answers everything. */
 bool writer_idle(const struct writer *w);
-struct cache *writer_cache(const struct writer *w);
-struct loop *writer_loop(const struct writer *w);
 struct str write_time(struct arena *mem, int64_t wall_ms); /* RFC 3339, whole seconds, UTC */
 struct str write_now(const struct writer *w,
                      struct arena *mem); /* RFC 3339, whole seconds: for conditions and times of objects */

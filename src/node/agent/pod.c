@@ -16,11 +16,6 @@ static const char *const state_words[] = {
 #undef X
 };
 
-const char *pod_state_word(enum pod_state s)
-{
-    return state_words[s];
-}
-
 static void pod_step(struct pod *p);
 
 static void run_task(struct loop_task *t)

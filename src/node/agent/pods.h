@@ -31,7 +31,6 @@ void pod_gone(struct pod *p);                               /* deleted from the 
 void pod_end(struct pod *p, const char *phase, const char *reason,
              const char *message);                          /* evict: end with this status */
 bool pod_restarts(const struct pod *p, const char *policy); /* restartPolicy is */
-const char *pod_state_word(enum pod_state s);
 
 /* container.c */
 struct container *container_new(struct pod *p, enum container_kind kind, struct str name, int index);

@@ -52,7 +52,7 @@ static struct sent *sent_new(struct str message, bool framed)
 void dns_reply(struct dns *d, const struct dns_client *c, struct str message)
 {
     struct sent *s;
-    if (d->stopped || message.len == 0 || (c->conn && c->conn->closed) || !(s = sent_new(message, c->conn != NULL)))
+    if (message.len == 0 || (c->conn && c->conn->closed) || !(s = sent_new(message, c->conn != NULL)))
         return;
     int r = c->conn ? uv_write(&s->tcp, (uv_stream_t *)&c->conn->tcp, &s->buf, 1, tcp_sent)
                     : uv_udp_send(&s->udp, &d->udp, &s->buf, 1, (const struct sockaddr *)&c->from, udp_sent);
@@ -219,13 +219,3 @@ bool dns_message(struct dns **dns, struct loop *l, struct ipc_msg *m)
     return m->type == IPC_DNS_LISTEN ? listen_on(*dns, m) : dns_zone_message((*dns)->zone, m->type, m->body);
 }
 
-void dns_stop(struct dns *d)
-{
-    d->stopped = true;
-    dns_forward_stop(d);
-    list_each_safe (at, &d->conns)
-        conn_close(container_of(at, struct dns_conn, link));
-    if (d->listening)
-        uv_close((uv_handle_t *)&d->udp, NULL), uv_close((uv_handle_t *)&d->tcp, NULL);
-    d->zone = dns_zone_free(d->zone);
-}

@@ -22,7 +22,5 @@ enum {
 struct dns;
 /* A DNS_* message of the agent; makes *dns when it is NULL. False: malformed, or no resources. */
 bool dns_message(struct dns **dns, struct loop *l, struct ipc_msg *m);
-/* Closes everything; memory goes with the next turns of the loop. Tests. */
-void dns_stop(struct dns *d);
 
 #endif

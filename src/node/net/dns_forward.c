@@ -249,8 +249,3 @@ void dns_forward(struct dns *d, const struct dns_client *c, struct arena *mem, c
     try_next(p);
 }
 
-void dns_forward_stop(struct dns *d)
-{
-    list_each_safe (at, &d->pending)
-        pending_free(container_of(at, struct pending, link));
-}

@@ -29,7 +29,7 @@ struct dns {
     struct dns_zone *zone;
     uv_udp_t udp;
     uv_tcp_t tcp;
-    bool listening, stopped;
+    bool listening;
     struct list conns, pending;
     int conn_count, pending_count;
     struct sockaddr_in upstreams[DNS_UPSTREAMS_MAX];
@@ -43,6 +43,5 @@ void dns_reply(struct dns *d, const struct dns_client *c, struct str message);
  * target live. */
 void dns_forward(struct dns *d, const struct dns_client *c, struct arena *mem, const struct dns_query *q,
                  const struct dns_name *target);
-void dns_forward_stop(struct dns *d);
 
 #endif

@@ -116,17 +116,6 @@ bool dns_name_of(struct arena *mem, struct str text, struct dns_name *ret)
     return ret->count > 0;
 }
 
-struct str dns_name_text(struct arena *mem, const struct dns_name *n)
-{
-    struct sb out = SB(mem);
-    for (int i = 0; i < n->count; i++) {
-        if (i)
-            sb_addc(&out, '.');
-        sb_add(&out, n->labels[i]);
-    }
-    return sb_str(&out);
-}
-
 bool dns_is_answer(struct arena *mem, struct str m, uint16_t id, struct str question)
 {
     if (m.len < DNS_HEADER + question.len || u16(m, 0) != id || !((uint8_t)m.ptr[2] & 0x80) || u16(m, 4) != 1)

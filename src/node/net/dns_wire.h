@@ -31,7 +31,6 @@ struct dns_query {
 bool dns_parse_query(struct arena *mem, struct str message, struct dns_query *ret);
 /* "a.b." or "a.b" to labels, lower case. False: too long or an empty label. */
 bool dns_name_of(struct arena *mem, struct str text, struct dns_name *ret);
-struct str dns_name_text(struct arena *mem, const struct dns_name *n); /* "a.b", no trailing dot; bytes as they are */
 
 /* Is message the answer to the question that was asked with id? */
 bool dns_is_answer(struct arena *mem, struct str message, uint16_t id, struct str question);

@@ -382,7 +382,3 @@ void exec_resize(struct exec *e, int columns, int rows)
         ioctl(e->terminal, TIOCSWINSZ, &w);
 }
 
-int exec_pid(const struct exec *e)
-{
-    return e->pid;
-}

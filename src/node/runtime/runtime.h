@@ -78,6 +78,5 @@ enum { EXEC_OUTPUT_MAX = 16 << 10 };
 struct exec *exec_start(struct container *c, const struct exec_opts *opts, int ret_fds[3], int *ret_error);
 struct exec *exec_cancel(struct exec *e); /* kills it; done is not called. NULL is accepted */
 void exec_resize(struct exec *e, int columns, int rows);
-int exec_pid(const struct exec *e);
 
 #endif
