@@ -77,6 +77,7 @@ struct xchg_ops {
     void (*begin)(struct xchg *x, int status, const char *content_type);
     bool (*write)(struct xchg *x, struct stream_buf chunk);
     void (*end)(struct xchg *x);
+    void (*taken)(struct xchg *x, size_t n); /* of a streamed body */
     void (*reset)(struct xchg *x);
     struct stream *(*upgrade)(struct xchg *x, int status);
     void (*finished)(struct xchg *x); /* done, and nobody is inside a call on it: end it, go on */
@@ -92,8 +93,10 @@ struct xchg {
     size_t header_bytes;
     char *body; /* being received; on the heap when large, see xchg_body_add */
     size_t body_cap;
-    int refs; /* the exchange, and each queued buffer that lies in mem */
+    int refs;       /* the exchange, and each queued buffer that lies in mem */
+    int64_t length; /* of a streamed answer; -1: not told */
     bool dispatching, begun, done, is_head, held;
+    bool receiving; /* with the handler, while its body comes */
     struct loop_task end_task;
 };
 struct xchg *xchg_new(struct http_conn *c, const struct xchg_ops *ops, void *owner);
@@ -104,6 +107,9 @@ bool xchg_header_add(struct xchg *x, struct str name, struct str value);
  * many bodies at once (503). */
 bool xchg_body_add(struct xchg *x, struct str bytes, size_t hint);
 size_t xchg_body_max(struct xchg *x);
+bool xchg_streams_body(struct xchg *x); /* true: it is to be dispatched now */
+void xchg_body_piece(struct xchg *x, struct str bytes);
+void xchg_body_end(struct xchg *x);
 void xchg_split_target(struct xchg *x, struct str target);
 /* To the handler; when it has answered before returning, ops->finished follows, else from the loop once it has. */
 void xchg_dispatch(struct xchg *x);

@@ -31,6 +31,7 @@ struct xchg *xchg_new(struct http_conn *c, const struct xchg_ops *ops, void *own
     x->server = c->server;
     x->owner = owner;
     x->refs = 1;
+    x->length = -1;
     loop_task_init(&x->end_task, on_end_task);
     return x;
 }
@@ -130,6 +131,33 @@ size_t xchg_body_max(struct xchg *x)
     const struct http_server_opts *o = &x->server->opts;
     size_t max = o->body_max ? o->body_max(o->ctx, &x->x) : 0;
     return max ? max : HTTP_BODY_BYTES_MAX;
+}
+
+bool xchg_streams_body(struct xchg *x)
+{
+    const struct http_server_opts *o = &x->server->opts;
+    x->x.body_streams = x->receiving = o->streams_body && o->streams_body(o->ctx, &x->x);
+    return x->receiving;
+}
+
+void xchg_body_piece(struct xchg *x, struct str bytes)
+{
+    if (!x->done && x->x.on_body)
+        x->x.on_body(&x->x, bytes);
+}
+
+void xchg_body_end(struct xchg *x)
+{
+    x->receiving = false;
+    if (!x->done && x->x.on_body_end)
+        x->x.on_body_end(&x->x);
+}
+
+void exchange_body_taken(struct exchange *x, size_t n)
+{
+    struct xchg *xi = of(x);
+    if (xi->receiving && n)
+        xi->ops->taken(xi, n);
 }
 
 /* origin-form, or absolute-form whose scheme and authority are dropped (RFC 9112, 3.2.2). */
@@ -240,6 +268,12 @@ void exchange_begin(struct exchange *x, int status, const char *content_type)
     xi->ops->begin(xi, status, content_type);
 }
 
+void exchange_begin_sized(struct exchange *x, int status, const char *content_type, uint64_t length)
+{
+    of(x)->length = (int64_t)length;
+    exchange_begin(x, status, content_type);
+}
+
 bool exchange_write(struct exchange *x, struct stream_buf chunk)
 {
     struct xchg *xi = of(x);
@@ -257,8 +291,12 @@ void exchange_end(struct exchange *x)
 {
     struct xchg *xi = of(x);
     assert(xi->begun && !xi->done);
+    bool short_of = xi->length >= 0 && !xi->is_head && x->sent_bytes != (uint64_t)xi->length;
     done(xi);
-    xi->ops->end(xi);
+    if (short_of)
+        xi->ops->reset(xi);
+    else
+        xi->ops->end(xi);
 }
 
 void exchange_reset(struct exchange *x)

@@ -22,6 +22,8 @@ struct h1 {
     int fail_status; /* set by a parser callback that refuses */
     const char *fail_text;
     bool header_done, complete, open, keep, quit, in_feed, is_10, chunked, eof;
+    bool early; /* the header is complete, the body is for the handler */
+    size_t untaken;
     char *backlog;
     size_t backlog_len, backlog_cap;
     struct stream raw; /* after an upgrade */
@@ -157,6 +159,11 @@ static int on_header(http_parser *p)
         x->is_upgrade = false;
         p->upgrade = 0;
     }
+    if (xchg_streams_body(h->x)) {
+        h->early = true;
+        http_parser_pause(p, 1); /* the handler is not called from inside the parser */
+        return 0;
+    }
     if (!chunked && p->content_length > xchg_body_max(h->x))
         return refuse(h, 413, "the request body is too large");
     conn_deadline(h->conn, now_ms(h->conn) + h->conn->server->opts.body_ms_max);
@@ -168,6 +175,14 @@ static int on_header(http_parser *p)
 static int on_body(http_parser *p, const char *at, size_t len)
 {
     struct h1 *h = p->data;
+    if (h->x->receiving) {
+        h->untaken += len;
+        if (h->untaken > HTTP_BODY_AHEAD_BYTES)
+            stream_pause(h->conn->s);
+        conn_deadline(h->conn, now_ms(h->conn) + h->conn->server->opts.body_ms_max);
+        xchg_body_piece(h->x, str_mem(at, len));
+        return 0;
+    }
     size_t max = xchg_body_max(h->x);
     if (len > max - h->x->x.body.len)
         return refuse(h, 413, "the request body is too large");
@@ -182,7 +197,8 @@ static int on_complete(http_parser *p)
 {
     struct h1 *h = p->data;
     h->complete = true;
-    h->keep = http_should_keep_alive(p);
+    if (!h->open) /* else decided at the header, and maybe told */
+        h->keep = http_should_keep_alive(p);
     http_parser_pause(p, 1); /* one at a time */
     return 0;
 }
@@ -260,7 +276,7 @@ static struct stream_buf in_mem(struct xchg *x, struct str bytes)
 static void op_reply(struct xchg *x, int status, const char *content_type, struct stream_buf body)
 {
     struct h1 *h = x->owner;
-    h->keep = h->keep && !h->quit;
+    h->keep = h->keep && !h->quit && !x->receiving;
     struct sb b = answer_header(h, x, status, content_type);
     if (status_has_body(status)) {
         sb_add(&b, STR("Content-Length: "));
@@ -278,11 +294,17 @@ static void op_reply(struct xchg *x, int status, const char *content_type, struc
 static void op_begin(struct xchg *x, int status, const char *content_type)
 {
     struct h1 *h = x->owner;
-    h->chunked = !h->is_10 && status_has_body(status);
-    h->keep = h->keep && !h->quit && (h->chunked || x->is_head || !status_has_body(status));
+    bool sized = x->length >= 0 && status_has_body(status);
+    h->chunked = !h->is_10 && status_has_body(status) && !sized;
+    h->keep = h->keep && !h->quit && !x->receiving && (h->chunked || sized || x->is_head || !status_has_body(status));
     struct sb b = answer_header(h, x, status, content_type);
     if (h->chunked)
         sb_add(&b, STR("Transfer-Encoding: chunked\r\n"));
+    if (sized) {
+        sb_add(&b, STR("Content-Length: "));
+        add_number(&b, (uint64_t)x->length);
+        sb_add(&b, STR("\r\n"));
+    }
     sb_add(&b, STR("\r\n"));
     conn_write(h->conn, in_mem(x, sb_str(&b)));
 }
@@ -306,6 +328,15 @@ static void op_end(struct xchg *x)
     struct h1 *h = x->owner;
     if (h->chunked && !x->is_head)
         conn_write(h->conn, (struct stream_buf){STR("0\r\n\r\n"), NULL, NULL});
+}
+
+static void op_taken(struct xchg *x, size_t n)
+{
+    struct h1 *h = x->owner;
+    h->untaken -= n < h->untaken ? n : h->untaken;
+    conn_deadline(h->conn, now_ms(h->conn) + h->conn->server->opts.body_ms_max);
+    if (h->untaken <= HTTP_BODY_AHEAD_BYTES / 2 && !h->conn->closing)
+        stream_resume(h->conn->s);
 }
 
 static void op_reset(struct xchg *x)
@@ -364,6 +395,7 @@ static void op_finished(struct xchg *x)
     struct h1 *h = x->owner;
     assert(h->x == x);
     bool upgraded = h->is_raw;
+    h->keep = h->keep && !x->receiving; /* what still comes of the body is no request */
     h->x = NULL;
     h->open = false;
     xchg_end(x);
@@ -410,21 +442,50 @@ static void dispatch(struct h1 *h)
     xchg_dispatch(h->x);
 }
 
+static void dispatch_early(struct h1 *h)
+{
+    struct http_conn *c = h->conn;
+    bool expects = http_token_in(exchange_header(&h->x->x, "expect"), "100-continue");
+    h->early = h->chunked = false;
+    h->open = true;
+    h->untaken = 0;
+    h->keep = http_should_keep_alive(&h->parser);
+    conn_deadline(c, now_ms(c) + c->server->opts.body_ms_max);
+    xchg_dispatch(h->x);
+    if (expects && h->x && !h->x->done)
+        conn_write(c, (struct stream_buf){STR("HTTP/1.1 100 Continue\r\n\r\n"), NULL, NULL});
+}
+
+static void end_body(struct h1 *h)
+{
+    h->complete = false;
+    conn_deadline(h->conn, INT64_MAX);
+    stream_resume(h->conn->s); /* to notice a client that leaves */
+    xchg_body_end(h->x);
+}
+
 static void feed(struct h1 *h, struct str bytes)
 {
     struct http_conn *c = h->conn;
     h->in_feed = true;
-    while (bytes.len && !h->open && !c->closing && !h->is_raw) {
+    while (bytes.len && (!h->open || (h->x && h->x->receiving)) && !c->closing && !h->is_raw) {
         size_t n = http_parser_execute(&h->parser, &settings, bytes.ptr, bytes.len);
         enum http_errno e = HTTP_PARSER_ERRNO(&h->parser);
         if (e == HPE_PAUSED)
             http_parser_pause(&h->parser, 0);
-        else if (e != HPE_OK) {
+        else if (e != HPE_OK && h->open) { /* a streamed body: its handler learns that the client is gone */
+            stream_close(c->s);
+            break;
+        } else if (e != HPE_OK) {
             fail(h);
             break;
         }
         bytes = str_from(bytes, n);
-        if (h->complete)
+        if (h->early)
+            dispatch_early(h);
+        else if (h->complete && h->open)
+            end_body(h);
+        else if (h->complete)
             dispatch(h);
     }
     h->in_feed = false;
@@ -450,7 +511,7 @@ static void on_data(struct http_conn *c, struct str bytes)
     struct h1 *h = c->state;
     if (h->is_raw)
         raw_data(h, bytes);
-    else if (h->open)
+    else if (h->open && !(h->x && h->x->receiving))
         backlog_add(h, bytes);
     else
         feed(h, bytes);
@@ -514,6 +575,10 @@ static void on_expired(struct http_conn *c)
     if (h->x && !h->open) {
         refuse(h, 408, "the request took too long to arrive");
         fail(h);
+        return;
+    }
+    if (h->open) {
+        stream_close(c->s);
         return;
     }
     conn_linger(c);
@@ -630,6 +695,7 @@ static const struct xchg_ops h1_ops = {
     .begin = op_begin,
     .write = op_write,
     .end = op_end,
+    .taken = op_taken,
     .reset = op_reset,
     .upgrade = op_upgrade,
     .finished = op_finished,

@@ -77,7 +77,8 @@ static void op_reply(struct xchg *x, int status, const char *content_type, struc
 
 static void op_begin(struct xchg *x, int status, const char *content_type)
 {
-    submit(x, status, content_type, NULL, !x->is_head && status_has_body(status));
+    uint64_t length = (uint64_t)x->length;
+    submit(x, status, content_type, x->length >= 0 ? &length : NULL, !x->is_head && status_has_body(status));
 }
 
 static bool op_write(struct xchg *x, struct stream_buf chunk)
@@ -88,6 +89,15 @@ static bool op_write(struct xchg *x, struct stream_buf chunk)
 static void op_end(struct xchg *x)
 {
     h2_stream_end(x->owner);
+}
+
+static void op_taken(struct xchg *x, size_t n)
+{
+    struct h2_stream *st = x->owner;
+    struct h2 *h = h2_of(st);
+    st->deadline_ms = now_ms(h->conn) + h->conn->server->opts.body_ms_max;
+    nghttp2_session_consume_stream(st->h->ng, st->id, n);
+    h2_session_wake(st->h);
 }
 
 static void op_reset(struct xchg *x)
@@ -115,6 +125,7 @@ static const struct xchg_ops h2_ops = {
     .begin = op_begin,
     .write = op_write,
     .end = op_end,
+    .taken = op_taken,
     .reset = op_reset,
     .upgrade = op_upgrade,
     .finished = op_finished,
@@ -196,6 +207,23 @@ static void dispatch(struct h2_stream *st)
     xchg_dispatch(st->owner);
 }
 
+static void say_continue(struct h2_stream *st)
+{
+    nghttp2_nv nv = H2_NV(STR(":status"), STR("100"));
+    nghttp2_submit_headers(st->h->ng, NGHTTP2_FLAG_NONE, st->id, NULL, &nv, 1, NULL);
+}
+
+static void dispatch_early(struct h2_stream *st, bool expects)
+{
+    struct h2 *h = h2_of(st);
+    st->deadline_ms = now_ms(h->conn) + h->conn->server->opts.body_ms_max;
+    conn_deadline(h->conn, st->deadline_ms); /* so that the sweep looks then */
+    xchg_dispatch(st->owner);
+    struct xchg *x = st->owner;
+    if (expects && x && !x->done)
+        say_continue(st);
+}
+
 static void header_complete(struct h2_stream *st, bool ended)
 {
     struct xchg *x = st->owner;
@@ -210,16 +238,19 @@ static void header_complete(struct h2_stream *st, bool ended)
         dispatch(st);
         return;
     }
+    bool expects = http_token_in(exchange_header(&x->x, "expect"), "100-continue");
+    if (xchg_streams_body(x)) {
+        dispatch_early(st, expects);
+        return;
+    }
     uint64_t length = 0;
     if (str_to_u64(exchange_header(&x->x, "content-length"), &length) && length > xchg_body_max(x)) {
         refuse(st, 413, "the request body is too large");
         return;
     }
     st->deadline_ms = now_ms(h->conn) + h->conn->server->opts.body_ms_max;
-    if (http_token_in(exchange_header(&x->x, "expect"), "100-continue")) {
-        nghttp2_nv nv = H2_NV(STR(":status"), STR("100"));
-        nghttp2_submit_headers(st->h->ng, NGHTTP2_FLAG_NONE, st->id, NULL, &nv, 1, NULL);
-    }
+    if (expects)
+        say_continue(st);
 }
 
 static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user_data)
@@ -232,6 +263,9 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user_
     if (st->is_raw) {
         if (ended)
             h2_raw_eof(st);
+    } else if (x && x->receiving && ended) {
+        st->deadline_ms = INT64_MAX;
+        xchg_body_end(x);
     } else if (x && !x->dispatching) {
         if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
             header_complete(st, ended);
@@ -250,8 +284,14 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const u
         h2_raw_data(st, bytes);
         return 0;
     }
-    nghttp2_session_consume(ng, id, len);
     struct xchg *x = st ? st->owner : NULL;
+    if (x && x->receiving && !x->done) {
+        nghttp2_session_consume_connection(ng, len);
+        st->deadline_ms = now_ms(h2_of(st)->conn) + x->server->opts.body_ms_max;
+        xchg_body_piece(x, bytes);
+        return 0;
+    }
+    nghttp2_session_consume(ng, id, len);
     if (!x || x->dispatching)
         return 0;
     size_t max = xchg_body_max(x);
@@ -360,6 +400,10 @@ static int64_t on_sweep(struct http_conn *c, int64_t now)
         struct xchg *x = st->owner;
         if (st->deadline_ms <= now && x && !x->dispatching)
             refuse(st, 408, "the request took too long to arrive");
+        if (st->deadline_ms <= now && x && x->receiving) {
+            st->deadline_ms = INT64_MAX;
+            h2_stream_reset(st, NGHTTP2_CANCEL);
+        }
         if (st->q.bytes && !st->is_raw && now - st->moved_ms >= stall)
             h2_stream_reset(st, NGHTTP2_CANCEL);
         int64_t at = st->q.bytes && !st->is_raw ? st->moved_ms + stall : INT64_MAX;

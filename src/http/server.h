@@ -18,11 +18,12 @@ enum {
     HTTP_HEADERS_MAX = 128,
     HTTP_BODY_BYTES_MAX = 3 << 20,     /* Kubernetes' limit of a request body; 413 beyond */
     HTTP_BODIES_BYTES_MAX = 256 << 20, /* of all large bodies that are here at once; 503 beyond */
+    HTTP_BODY_AHEAD_BYTES = 256 << 10, /* of a streamed body not yet taken by the handler; one read more may come */
     HTTP_CONNS_MAX = 16384,
     HTTP_STREAMS_MAX = 250, /* per HTTP/2 connection */
     HTTP_HANDSHAKE_MS_MAX = 10000,
     HTTP_HEADER_MS_MAX = 32000,    /* from first byte to end of header */
-    HTTP_BODY_MS_MAX = 60000,      /* slow bodies (slow loris) */
+    HTTP_BODY_MS_MAX = 60000,      /* slow bodies (slow loris); of streamed ones from piece to piece */
     HTTP_IDLE_MS_MAX = 180000,     /* keep-alive without a request */
     HTTP_SEND_STALL_MS_MAX = 60000 /* a client that takes nothing while something waits for it */
 };
@@ -46,11 +47,17 @@ struct exchange {
     struct str path, query; /* as sent, still percent-encoded; query without '?' */
     const struct http_header *headers;
     int header_count;
-    struct str body; /* complete */
+    struct str body; /* complete; empty when streamed */
     const struct http_peer *peer;
     int http_major;  /* 1 or 2 */
     bool is_upgrade; /* HTTP/1.1 with Connection: Upgrade; body is empty */
     int64_t start_us;
+    /* A body that is handed on while it comes (streams_body below): the handler is called first and sets both. bytes
+     * are borrowed; the peer is held back by what exchange_body_taken has not acknowledged. Neither is called once the
+     * exchange is answered: then the rest is thrown away and HTTP/1.1 closes the connection. */
+    bool body_streams;
+    void (*on_body)(struct exchange *x, struct str bytes);
+    void (*on_body_end)(struct exchange *x);
     /* Called once when the client is gone before the answer was complete; after it no call on the exchange is allowed.
      */
     void (*on_abort)(struct exchange *x);
@@ -66,6 +73,7 @@ struct exchange {
 
 struct str exchange_header(const struct exchange *x, const char *name_lower); /* empty: absent. First of several */
 bool http_token_in(struct str list, const char *token); /* in a comma separated header, case ignored */
+void exchange_body_taken(struct exchange *x, size_t n); /* of a streamed body: n bytes more may come */
 
 /* ---- answering: either exchange_reply, or begin / write... / end, or exchange_upgrade. */
 /* Headers to be sent with the answer; before reply or begin. Copied. Content-Length and Date are ours. */
@@ -75,6 +83,8 @@ void exchange_reply(struct exchange *x, int status, const char *content_type,
                     struct str body); /* body lives in mem or for ever */
 void exchange_reply_buf(struct exchange *x, int status, const char *content_type, struct stream_buf body); /* no copy */
 void exchange_begin(struct exchange *x, int status, const char *content_type); /* streamed: chunked on HTTP/1.1 */
+/* Streamed, with its length told: chunks must add up to it, else the exchange is reset at its end. */
+void exchange_begin_sized(struct exchange *x, int status, const char *content_type, uint64_t length);
 /* False: over STREAM_HIGH_BYTES wait; hold back until on_drain. Queued all the same. */
 bool exchange_write(struct exchange *x, struct stream_buf chunk);
 void exchange_end(struct exchange *x);
@@ -94,6 +104,9 @@ struct http_server_opts {
     /* Asked when the header is complete: how many bytes of body to accept; 0: HTTP_BODY_BYTES_MAX. NULL: always the
      * default. */
     size_t (*body_max)(void *ctx, const struct exchange *x);
+    /* Asked when the header of a request with a body is complete: true: call the handler now and stream the body, which
+     * then has no limit but the handler's. NULL: never. */
+    bool (*streams_body)(void *ctx, const struct exchange *x);
     int conns_max; /* 0: HTTP_CONNS_MAX */
     /* What the server itself answers (400, 408, 413, 431, 503): text is a sentence; NULL: text/plain. In mem. */
     struct str (*error_body)(void *ctx, struct arena *mem, int status, const char *text, const char **ret_content_type);
