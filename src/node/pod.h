@@ -101,7 +101,9 @@ struct container {
     struct loop_timer kill_timer; /* end of the grace period */
     bool backoff_told;            /* the BackOff event was sent for this wait */
     struct probe probes[PROBE_KINDS];
-    struct exec *hook; /* preStop or postStart */
+    struct exec *hook;            /* preStop or postStart: as a command, */
+    uint32_t hook_call;           /* or a question to net that is open, */
+    struct loop_timer hook_sleep; /* or a sleep */
     bool hook_done;
     struct start_op *op; /* a creation under way */
     int log_attempt;     /* N of N.log */

@@ -1,5 +1,7 @@
 """What a container's spec asks of the node, each once on a real container."""
+import glob
 import os
+import socket
 import time
 
 from cluster import SLEEP, cluster, container_of, eventually, ns, shell, state_of # noqa: F401 (fixtures)
@@ -55,6 +57,23 @@ def test_post_start_http_get_reaches_the_pod(ns):
     ns.pod('h', shell('mkdir /tmp/w; echo fine > /tmp/w/index.html; httpd -f -p 8080 -h /tmp/w',
                       lifecycle={'postStart': {'httpGet': {'path': '/missing', 'port': 8080}}}), restartPolicy='Never')
     eventually(lambda: 'FailedPostStartHook' in [r for r, _ in ns.events('h')], 20, lambda: ns.events('h'))
+
+
+def test_hook_that_waits_for_an_answer_ends_with_its_pod(ns, cluster):
+    # the answer comes when the pod is long forgotten; the sanitizers judge
+    with ns.lab.network():
+        silent = socket.create_server(('127.0.0.1', 5052))
+    with silent:
+        ns.pod('w', shell(SLEEP, lifecycle={'postStart': {'httpGet': {'host': '127.0.0.1', 'port': 5052}}}))
+        silent.settimeout(20)
+        asker, _ = silent.accept()
+        with asker:
+            ns.delete('pods', 'w', gracePeriodSeconds=0)
+            eventually(lambda: not glob.glob(ns.lab.path(f'/var/log/pods/{ns.name}_w_*')), 10)
+            asker.sendall(b'HTTP/1.1 500 no\r\nContent-Length: 0\r\n\r\n')
+    ns.pod('after', shell(SLEEP))
+    ns.ready('after')
+    assert not cluster.reports(), cluster.reports()
 
 
 def test_post_start_sleep(ns):

@@ -11,7 +11,13 @@
 #include "node/runtime/priv.h"
 #include "node/volume/volume.h"
 
-enum { MESSAGE_BYTES_MAX = 4096, MESSAGE_LOG_BYTES_MAX = 2048, MESSAGE_LOG_LINES_MAX = 80, CONFIG_RETRY_MS = 10000 };
+enum {
+    MESSAGE_BYTES_MAX = 4096,
+    MESSAGE_LOG_BYTES_MAX = 2048,
+    MESSAGE_LOG_LINES_MAX = 80,
+    CONFIG_RETRY_MS = 10000,
+    HOOK_NET_MS = 30000
+};
 
 int backoff_next(int seconds)
 {
@@ -47,6 +53,7 @@ static void on_backoff(struct loop_timer *t)
 }
 
 static void on_kill(struct loop_timer *t);
+static void hook_slept(struct loop_timer *t);
 
 struct container *container_new(struct pod *p, enum container_kind kind, struct str name, int index)
 {
@@ -55,9 +62,19 @@ struct container *container_new(struct pod *p, enum container_kind kind, struct 
         abort();
     c->pod = p, c->kind = kind, c->name = str_dup(p->keep, name), c->index = index;
     loop_timer_init(p->node->loop, &c->backoff, on_backoff), loop_timer_init(p->node->loop, &c->kill_timer, on_kill);
+    loop_timer_init(p->node->loop, &c->hook_sleep, hook_slept);
     snprintf(c->waiting_reason, sizeof(c->waiting_reason), "%s",
              doc_len(doc_get(p->spec, "initContainers")) ? "PodInitializing" : "ContainerCreating");
     return c;
+}
+
+/* Whatever carries it; nothing of it is heard again. */
+static void hook_cancel(struct container *c)
+{
+    c->hook = exec_cancel(c->hook);
+    ipc_forget(c->pod->node->net, c->hook_call);
+    c->hook_call = 0;
+    loop_timer_stop(&c->hook_sleep);
 }
 
 void container_free(struct container *c)
@@ -65,7 +82,7 @@ void container_free(struct container *c)
     probes_stop(c);
     rotate_forget(c);
     loop_timer_stop(&c->backoff), loop_timer_stop(&c->kill_timer);
-    c->hook = exec_cancel(c->hook);
+    hook_cancel(c);
     runtime_abandon(c);
     images_forget(c->pod->node->images, c);
     if (c->image)
@@ -213,11 +230,15 @@ static void hook_net(void *ctx, struct ipc_msg *reply)
 {
     struct container *c = ctx;
     char why[256];
+    c->hook_call = 0;
     snprintf(why, sizeof(why), STR_FMT, STR_ARG(str_head(reply->message, 200)));
     hook_ended(c, reply->error != 0, why);
 }
 
-static void hook_slept(struct loop_timer *t);
+static void hook_slept(struct loop_timer *t)
+{
+    hook_ended(container_of(t, struct container, hook_sleep), false, "");
+}
 
 /* exec, httpGet, tcpSocket, sleep. False: there is no such hook. */
 static bool run_hook(struct container *c, const char *which)
@@ -236,23 +257,15 @@ static bool run_hook(struct container *c, const char *which)
         if (!c->hook)
             hook_ended(c, true, strerror(-error));
     } else if ((d = doc_get(h, "httpGet"))) {
-        net_http(c, d, 30000, hook_net, c);
+        c->hook_call = net_http(c, d, HOOK_NET_MS, hook_net, c);
     } else if ((d = doc_get(h, "tcpSocket"))) {
-        net_tcp(c, d, 30000, hook_net, c);
+        c->hook_call = net_tcp(c, d, HOOK_NET_MS, hook_net, c);
     } else if ((d = doc_get(h, "sleep"))) {
-        loop_timer_init(c->pod->node->loop, &c->backoff, hook_slept);
-        loop_timer_start(&c->backoff, doc_int(d, "seconds", 0) * 1000);
+        loop_timer_start(&c->hook_sleep, doc_int(d, "seconds", 0) * 1000);
     } else {
         return false;
     }
     return true;
-}
-
-static void hook_slept(struct loop_timer *t)
-{
-    struct container *c = container_of(t, struct container, backoff);
-    loop_timer_init(c->pod->node->loop, &c->backoff, on_backoff);
-    hook_ended(c, false, "");
 }
 
 static void now_running(struct container *c)
@@ -354,8 +367,7 @@ void container_stop(struct container *c, int64_t grace_ms, const char *event_tex
         pod_event(c->pod, c, "Normal", "Killing", "%s " STR_FMT, event_text, STR_ARG(c->name));
     else
         pod_event(c->pod, c, "Normal", "Killing", "%s", event_text);
-    c->hook = exec_cancel(c->hook);
-    loop_timer_stop(&c->backoff);
+    hook_cancel(c);
     probes_stop(c);
     c->state = CT_STOP, c->ready = false;
     pod_status_changed(c->pod);
@@ -411,7 +423,7 @@ void container_exited(struct container *c, int code, bool oom)
     probes_stop(c);
     rotate_forget(c);
     loop_timer_stop(&c->kill_timer);
-    c->hook = exec_cancel(c->hook);
+    hook_cancel(c);
     c->state = CT_EXITED, c->ready = c->started = false, c->pid = 0;
     c->end.exit_code = code, c->end.started_ms = c->started_ms, c->end.finished_ms = loop_wall_ms(p->node->loop);
     memcpy(c->end.id, c->id, sizeof(c->end.id));
