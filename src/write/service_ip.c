@@ -5,7 +5,7 @@
  * still under way is reserved for that write. Source: kubernetes pkg/registry/core/service/storage/alloc.go. */
 #include "write/internal.h"
 
-#include <arpa/inet.h>
+#include "base/ipv4.h"
 
 enum { PROTOCOLS = 3, DRAWS_MAX = 64, RESERVED_MS = 10000 };
 
@@ -56,15 +56,10 @@ static void on_service(struct cache_sub *sub, struct cache_event *ev)
 
 static bool parse_cidr(struct service_ips *s, struct str cidr)
 {
-    cleanup_arena struct arena *mem = arena_new();
-    struct str ip, bits_text;
-    struct in_addr a;
-    int64_t bits;
-    if (!str_cut(cidr, '/', &ip, &bits_text) || inet_pton(AF_INET, str_z(mem, ip), &a) != 1 ||
-        !str_to_i64(bits_text, &bits) || bits < 8 || bits > 30 || cidr.len >= sizeof(s->cidr))
+    int bits;
+    if (!ipv4_parse_cidr(cidr, &s->base, &bits) || bits < 8 || bits > 30 || cidr.len >= sizeof(s->cidr))
         return false;
     s->size = 1u << (32 - bits);
-    s->base = ntohl(a.s_addr) & ~(s->size - 1);
     memcpy(s->cidr, cidr.ptr, cidr.len);
     return true;
 }
@@ -101,11 +96,6 @@ struct service_ips *service_ips_free(struct service_ips *s)
 
 /* ---- addresses */
 
-static struct str ip_text(struct arena *mem, uint32_t ip)
-{
-    return str_fmt(mem, "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255);
-}
-
 static bool ip_is_taken(struct pending *p, struct str ip)
 {
     return cache_find(p->w->cache, schema_stored("networking.k8s.io", "ipaddresses"), STR_NULL, ip) != NULL;
@@ -120,26 +110,22 @@ static struct str draw_ip(struct pending *p, struct service_ips *s)
         band = 1;
     for (int i = 0; i < DRAWS_MAX; i++) {
         struct str ip =
-            ip_text(mem, s->base + band + (uint32_t)(loop_rand(p->w->loop, RAND_NAME) % (s->size - 1 - band)));
+            ipv4_text(mem, s->base + band + (uint32_t)(loop_rand(p->w->loop, RAND_NAME) % (s->size - 1 - band)));
         if (!ip_is_taken(p, ip))
             return ip;
     }
     for (uint32_t i = 1; i < s->size - 1; i++) {
-        struct str ip = ip_text(mem, s->base + i);
+        struct str ip = ipv4_text(mem, s->base + i);
         if (!ip_is_taken(p, ip))
             return ip;
     }
     return STR_NULL;
 }
 
-static bool ip_in_range(const struct service_ips *s, struct arena *mem, struct str ip)
+static bool ip_in_range(const struct service_ips *s, struct str ip)
 {
-    struct in_addr a;
     uint32_t v;
-    if (inet_pton(AF_INET, str_z(mem, ip), &a) != 1)
-        return false;
-    v = ntohl(a.s_addr);
-    return v > s->base && v < s->base + s->size - 1;
+    return ipv4_parse(ip, &v) && v > s->base && v < s->base + s->size - 1;
 }
 
 static int add_ip_op(struct pending *p, struct str ip)
@@ -228,7 +214,7 @@ static int assign_ip(struct pending *p, struct service_ips *s, struct doc *spec,
     }
     if (!ip.len && !(ip = draw_ip(p, s)).len)
         return err_set(&p->err, ERR_INTERNAL, "failed to allocate a serviceIP: range is full");
-    if (!ip_in_range(s, mem, ip))
+    if (!ip_in_range(s, ip))
         return refuse_ip(
             p, ip,
             str_fmtz(mem, "the provided IP (" STR_FMT ") is not in the valid range. The range of valid IPs is %s",

@@ -18,7 +18,7 @@ int dns_upstreams(struct str text, struct str own, struct str *ret, int max)
     while (n < max && str_next(&text, '\n', &line)) {
         struct str address = str_trim(str_from(line, 10));
         uint32_t a;
-        if (str_starts(line, STR("nameserver")) && ipam_parse_address(address, &a) && !str_eq(address, own))
+        if (str_starts(line, STR("nameserver")) && ipv4_parse(address, &a) && !str_eq(address, own))
             ret[n++] = address;
     }
     return n;
@@ -46,7 +46,7 @@ static int send_listen(struct ipc *helper, const struct net_config *c)
     if (udp < 0 || tcp < 0)
         return udp < 0 ? udp : tcp;
     files_read(AT_FDCWD, "/etc/resolv.conf", 64 << 10, mem, &conf);
-    int n = dns_upstreams(conf, ipam_format(mem, c->dns), upstreams, DNS_UPSTREAMS_MAX);
+    int n = dns_upstreams(conf, ipv4_text(mem, c->dns), upstreams, DNS_UPSTREAMS_MAX);
     struct ipc_body b = IPC_BODY(mem);
     ipc_put_strv(&b, upstreams, (size_t)n);
     return ipc_send(helper, IPC_DNS_LISTEN, &b, (int[]){udp, tcp}, 2);

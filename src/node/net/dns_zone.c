@@ -331,7 +331,7 @@ static void answer_pod(struct answer *a, const struct str *v, int n)
     for (char *c = (char *)(uintptr_t)dotted.ptr; c < dotted.ptr + dotted.len; c++)
         *c = *c == '-' ? '.' : *c == '.' ? '-' : *c;
     uint32_t address;
-    if (!ipam_parse_address(dotted, &address))
+    if (!ipv4_parse(dotted, &address))
         return;
     a->exists = true;
     if (wants(a, DNS_A))

@@ -1,7 +1,6 @@
 /* Host-local addresses: a file each. */
 #include "node/net/ipam.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,36 +17,6 @@ struct ipam {
     char **owners;          /* by offset; NULL: free */
 };
 
-bool ipam_parse_address(struct str text, uint32_t *ret)
-{
-    char z[INET_ADDRSTRLEN];
-    struct in_addr a;
-    if (text.len == 0 || text.len >= sizeof(z) || memchr(text.ptr, 0, text.len))
-        return false;
-    memcpy(z, text.ptr, text.len), z[text.len] = 0;
-    if (inet_pton(AF_INET, z, &a) != 1)
-        return false;
-    *ret = ntohl(a.s_addr);
-    return true;
-}
-
-bool ipam_parse_cidr(struct str text, uint32_t *ret_network, int *ret_prefix)
-{
-    struct str address, length;
-    uint32_t a;
-    uint64_t n;
-    if (!str_cut(text, '/', &address, &length) || !ipam_parse_address(address, &a) || !str_to_u64(length, &n) || n > 32)
-        return false;
-    *ret_network = n ? a & ~(uint32_t)((1ull << (32 - n)) - 1) : 0;
-    *ret_prefix = (int)n;
-    return true;
-}
-
-struct str ipam_format(struct arena *mem, uint32_t a)
-{
-    return str_fmt(mem, "%u.%u.%u.%u", a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255);
-}
-
 static void load(struct ipam *p)
 {
     cleanup_arena struct arena *mem = arena_new();
@@ -59,14 +28,14 @@ static void load(struct ipam *p)
         uint32_t a;
         if (strncmp(names[i], "new.", 4) == 0)
             unlinkat(p->dir, names[i], 0); /* of one that was killed before it took an address */
-        if (!ipam_parse_address(str_of(names[i]), &a) || a - p->network >= p->size)
+        if (!ipv4_parse(str_of(names[i]), &a) || a - p->network >= p->size)
             continue;
         if (files_read(p->dir, names[i], OWNER_MAX, mem, &text) == 0 && text.len)
             p->owners[a - p->network] = strndup(text.ptr, text.len);
     }
     struct str last;
     uint32_t a;
-    if (files_read(p->dir, "last", 64, mem, &last) == 0 && ipam_parse_address(last, &a) && a - p->network < p->size)
+    if (files_read(p->dir, "last", 64, mem, &last) == 0 && ipv4_parse(last, &a) && a - p->network < p->size)
         p->last = a - p->network;
 }
 

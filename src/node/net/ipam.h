@@ -8,18 +8,10 @@
 #ifndef SAMPAN_NODE_NET_IPAM_H
 #define SAMPAN_NODE_NET_IPAM_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "base/str.h"
+#include "base/ipv4.h"
 
 enum { IPAM_PREFIX_MIN = 16, IPAM_PREFIX_MAX = 30 };
 struct ipam;
-
-/* "10.42.0.0/24" to a network in host order. False: no such CIDR. */
-bool ipam_parse_cidr(struct str text, uint32_t *ret_network, int *ret_prefix);
-bool ipam_parse_address(struct str text, uint32_t *ret);
-struct str ipam_format(struct arena *mem, uint32_t address);
 
 /* Reads what is there; files that are no address of the range are left alone. 0, -EINVAL (prefix) or -errno. */
 int ipam_open(const char *dir, uint32_t network, int prefix, struct ipam **ret);

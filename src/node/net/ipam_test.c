@@ -58,7 +58,7 @@ static void test_parses(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         uint32_t network = 0;
         int prefix = 0;
-        assert_int_equal(ipam_parse_cidr(str_of(rows[i].text), &network, &prefix), rows[i].ok);
+        assert_int_equal(ipv4_parse_cidr(str_of(rows[i].text), &network, &prefix), rows[i].ok);
         assert_int_equal(network, rows[i].network);
         assert_int_equal(prefix, rows[i].prefix);
     }

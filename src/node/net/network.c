@@ -21,17 +21,17 @@ enum { CLUSTER_PREFIX = 16 };
 int net_config_read(const struct agent_opts *o, struct net_config *ret)
 {
     struct net_config c = {0};
-    if (!ipam_parse_cidr(str_of(o->pod_cidr ? o->pod_cidr : "10.42.0.0/24"), &c.pods, &c.pods_prefix) ||
-        !ipam_parse_cidr(str_of(o->service_cidr ? o->service_cidr : "10.96.0.0/16"), &c.services, &c.services_prefix) ||
+    if (!ipv4_parse_cidr(str_of(o->pod_cidr ? o->pod_cidr : "10.42.0.0/24"), &c.pods, &c.pods_prefix) ||
+        !ipv4_parse_cidr(str_of(o->service_cidr ? o->service_cidr : "10.96.0.0/16"), &c.services, &c.services_prefix) ||
         c.services_prefix > 28)
         return -EINVAL;
     c.cluster_prefix = c.pods_prefix < CLUSTER_PREFIX ? c.pods_prefix : CLUSTER_PREFIX;
     c.cluster = c.pods & ~(uint32_t)((1ull << (32 - c.cluster_prefix)) - 1);
     c.dns = c.services + 10;
-    if (o->cluster_dns && !ipam_parse_address(str_of(o->cluster_dns), &c.dns))
+    if (o->cluster_dns && !ipv4_parse(str_of(o->cluster_dns), &c.dns))
         return -EINVAL;
     if (o->node_ip)
-        ipam_parse_address(str_of(o->node_ip), &c.node);
+        ipv4_parse(str_of(o->node_ip), &c.node);
     *ret = c;
     return 0;
 }
@@ -118,7 +118,7 @@ static int start(struct node *n, void **ret_ctx)
     o.run_dir = n->run_dir ? n->run_dir : o.run_dir;
     int r = net_config_read(&o, &w->config);
     uint32_t address;
-    if (r == 0 && n->address && ipam_parse_address(str_of(n->address), &address) && address >> 24 != 127)
+    if (r == 0 && n->address && ipv4_parse(str_of(n->address), &address) && address >> 24 != 127)
         w->config.node = address;
     w->config.mtu = link_uplink_mtu();
     if (r == 0)
@@ -134,7 +134,7 @@ static int start(struct node *n, void **ret_ctx)
         return r;
     }
     ipam_sweep(w->ipam, has_link, NULL);
-    struct str dns = ipam_format(mem, w->config.dns);
+    struct str dns = ipv4_text(mem, w->config.dns);
     memcpy(w->dns_text, dns.ptr, dns.len);
     start_proxy(w);
     *ret_ctx = w;
@@ -163,7 +163,7 @@ static int host_ports(struct network *w, struct pod *p, uint32_t address, bool a
                 h.protocol = str_is(protocol, "UDP")    ? IPPROTO_UDP
                              : str_is(protocol, "SCTP") ? IPPROTO_SCTP
                                                         : IPPROTO_TCP;
-                ipam_parse_address(doc_str(port, "hostIP"), &h.host);
+                ipv4_parse(doc_str(port, "hostIP"), &h.host);
                 int r = nft_hostport(w->nft, &h, add);
                 if (r < 0 && !first)
                     first = r;
@@ -186,7 +186,7 @@ static int wire(struct network *w, struct pod *p, uint32_t address)
 static void tell(struct pod *p, uint32_t address)
 {
     cleanup_arena struct arena *mem = arena_new();
-    struct str text = ipam_format(mem, address);
+    struct str text = ipv4_text(mem, address);
     p->ips[0] = (struct pod_ip){0}, p->ip_count = 1;
     memcpy(p->ips[0].text, text.ptr, text.len);
     pod_network_done(p, 0, NULL);
@@ -214,7 +214,7 @@ static void adopt(void *ctx, struct pod *p)
 {
     struct network *w = ctx;
     uint32_t address;
-    if (p->ip_count == 0 || !ipam_parse_address(str_of(p->ips[0].text), &address)) {
+    if (p->ip_count == 0 || !ipv4_parse(str_of(p->ips[0].text), &address)) {
         setup(ctx, p);
         return;
     }

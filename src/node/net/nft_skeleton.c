@@ -118,7 +118,7 @@ int nft_run(const char *text)
 
 static void add_cidr(struct sb *out, uint32_t network, int prefix)
 {
-    sb_add(out, ipam_format(out->mem, network));
+    sb_add(out, ipv4_text(out->mem, network));
     sb_addf(out, "/%d", prefix);
 }
 

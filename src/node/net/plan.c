@@ -172,13 +172,13 @@ static const char *protocol_word(uint8_t p)
 
 static void print_key(struct sb *out, const struct frontend_key *k)
 {
-    struct str address = k->address ? ipam_format(out->mem, k->address) : STR("node");
+    struct str address = k->address ? ipv4_text(out->mem, k->address) : STR("node");
     sb_addf(out, STR_FMT " %s %u", STR_ARG(address), protocol_word(k->protocol), k->port);
 }
 
 static void print_backend(struct sb *out, const struct backend *b)
 {
-    struct str address = ipam_format(out->mem, b->address);
+    struct str address = ipv4_text(out->mem, b->address);
     sb_addf(out, STR_FMT ":%u", STR_ARG(address), b->port);
 }
 

@@ -117,7 +117,7 @@ static void read_ports(struct service *v, const struct doc *ports)
 static void add_external(struct service *v, struct str text)
 {
     uint32_t a;
-    if (v->external_count < 16 && ipam_parse_address(text, &a) && a)
+    if (v->external_count < 16 && ipv4_parse(text, &a) && a)
         v->externals[v->external_count++] = a;
 }
 
@@ -158,7 +158,7 @@ static void read_service(struct service *v, const struct doc *service)
     v->headless = str_is(ip, "None");
     read_ports(v, doc_get(spec, "ports"));
     if (!v->headless && served_by_us(service)) {
-        ipam_parse_address(ip, &v->ip);
+        ipv4_parse(ip, &v->ip);
         read_externals(v, service, spec);
     }
 }
@@ -213,7 +213,7 @@ static void read_endpoints(struct services *s, struct slice *v, const struct doc
     doc_each (e, endpoints) {
         const struct doc *conditions = doc_get(e, "conditions");
         struct endpoint n = {.ready = doc_bool(conditions, "ready", true)};
-        if (!ipam_parse_address(doc_string(doc_at(doc_get(e, "addresses"), 0)), &n.address))
+        if (!ipv4_parse(doc_string(doc_at(doc_get(e, "addresses"), 0)), &n.address))
             continue;
         n.serving = doc_bool(conditions, "serving", n.ready);
         n.terminating = doc_bool(conditions, "terminating", false);
