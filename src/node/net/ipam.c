@@ -1,6 +1,7 @@
 /* Host-local addresses: a file each. */
 #include "node/net/ipam.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
