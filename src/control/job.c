@@ -1,7 +1,6 @@
 /* control/job.c - Jobs: pods that are to succeed so many times, and then it is over.
  *
- * Here: the conditions, deadlines and limits. Source: kubernetes pkg/controller/job. Not here yet: podFailurePolicy,
- * successPolicy, backoffLimitPerIndex; a Job with one of them runs without it, and an event says so. */
+ * Here: the snapshot, the conditions, deadlines and limits. Source: kubernetes pkg/controller/job. */
 #include "control/job.h"
 
 #include "control/conditions.h"
@@ -33,11 +32,21 @@ static void load(struct job *j, const struct selector *sel)
     j->indexed = str_is(doc_str(j->spec, "completionMode"), "Indexed");
     j->completions = doc_int(j->spec, "completions", -1);
     j->suspended = doc_bool(j->spec, "suspend", false);
+    j->failure_policy = doc_get(j->spec, "podFailurePolicy");
+    j->per_index = j->indexed && doc_get(j->spec, "backoffLimitPerIndex");
+    j->only_failed = j->failure_policy || str_is(doc_str(j->spec, "podReplacementPolicy"), "Failed");
     for (int i = 0; i < count; i++) {
         j->active += j->pods[i].active;
         j->ready += j->pods[i].active && j->pods[i].ready;
         j->terminating += j->pods[i].obj->deleting && !j->pods[i].finished;
     }
+    if (j->indexed)
+        job_load_indexes(j);
+}
+
+enum job_action job_pod_action(const struct job *j, const struct pod *p, struct str *ret_message)
+{
+    return job_failure_match(j->r->mem, j->failure_policy, p, ret_message);
 }
 
 static void put_counts(struct job *j)
@@ -56,23 +65,62 @@ static int64_t deadline_left_ms(const struct job *j)
     return began + doc_int(j->spec, "activeDeadlineSeconds", 0) * 1000 - j->r->wall_ms;
 }
 
+static void fail(struct job *j, const char *reason, struct str message)
+{
+    set(j, "FailureTarget", "True", reason, message);
+}
+
+static bool fails_by_policy(const struct job *j, struct str *ret_message)
+{
+    for (int i = 0; j->failure_policy && i < j->pod_count; i++)
+        if (job_pod_failed(j, &j->pods[i]) && job_pod_action(j, &j->pods[i], ret_message) == JOB_ACTION_FAIL_JOB)
+            return true;
+    return false;
+}
+
+static bool past_backoff_limit(const struct job *j)
+{
+    int64_t limit = doc_int(j->spec, "backoffLimit", 6);
+    if (j->failed > limit)
+        return true;
+    if (!str_is(doc_str(doc_path(j->spec, "template", "spec", NULL), "restartPolicy"), "OnFailure"))
+        return false;
+    int64_t restarts = job_restarts(j->pods, j->pod_count);
+    return limit == 0 ? restarts > 0 : restarts >= limit;
+}
+
+static bool past_deadline(const struct job *j)
+{
+    return !j->suspended && doc_get(j->spec, "activeDeadlineSeconds") && doc_str(j->status, "startTime").len &&
+           deadline_left_ms(j) <= 0;
+}
+
 static void judge_failure(struct job *j)
 {
-    int64_t limit = doc_int(j->spec, "backoffLimit", 6), restarts = 0;
-    bool in_place = str_is(doc_str(doc_path(j->spec, "template", "spec", NULL), "restartPolicy"), "OnFailure");
-    if (in_place)
-        restarts = job_restarts(j->pods, j->pod_count);
-    if (j->failed > limit || (in_place && (limit == 0 ? restarts > 0 : restarts >= limit)))
-        set(j, "FailureTarget", "True", "BackoffLimitExceeded", STR("Job has reached the specified backoff limit"));
-    else if (doc_get(j->spec, "activeDeadlineSeconds") && doc_str(j->status, "startTime").len &&
-             deadline_left_ms(j) <= 0)
-        set(j, "FailureTarget", "True", "DeadlineExceeded", STR("Job was active longer than specified deadline"));
+    struct str message;
+    int64_t lost = job_indexes_count(&j->lost);
+    const struct doc *lost_max = doc_get(j->spec, "maxFailedIndexes");
+    if (fails_by_policy(j, &message))
+        fail(j, "PodFailurePolicy", message);
+    else if (past_backoff_limit(j))
+        fail(j, "BackoffLimitExceeded", STR("Job has reached the specified backoff limit"));
+    else if (past_deadline(j))
+        fail(j, "DeadlineExceeded", STR("Job was active longer than specified deadline"));
+    else if (j->per_index && lost_max && lost > doc_int(j->spec, "maxFailedIndexes", 0))
+        fail(j, "MaxFailedIndexesExceeded", STR("Job has exceeded the specified maximal number of failed indexes"));
+    else if (lost > 0 && lost + j->succeeded >= j->completions)
+        fail(j, "FailedIndexes", STR("Job has failed indexes"));
 }
 
 static void judge_success(struct job *j)
 {
+    struct arena *mem = j->r->mem;
+    const struct doc *policy = doc_get(j->spec, "successPolicy");
+    int rule = j->indexed ? job_success_match(mem, policy, j->completions, &j->done) : -1;
     bool enough = j->completions < 0 ? j->succeeded > 0 : j->succeeded >= j->completions;
-    if (enough && j->active == 0)
+    if (rule >= 0)
+        set(j, "SuccessCriteriaMet", "True", "SuccessPolicy", str_fmt(mem, "Matched rules at index %d", rule));
+    else if (enough && j->active == 0)
         set(j, "SuccessCriteriaMet", "True", "CompletionsReached", STR("Reached expected number of succeeded pods"));
 }
 
@@ -99,10 +147,8 @@ static void follow_suspension(struct job *j)
     if (j->suspended && !said) {
         set(j, "Suspended", "True", "JobSuspended", STR("Job suspended"));
         doc_del(j->status, "startTime");
-        reconcile_event(j->r, j->obj, "Normal", "Suspended", "Job suspended");
     } else if (!j->suspended && said) {
         set(j, "Suspended", "False", "JobResumed", STR("Job resumed"));
-        reconcile_event(j->r, j->obj, "Normal", "Resumed", "Job resumed");
     }
     if (!j->suspended && !doc_str(j->status, "startTime").len)
         doc_put_str(mem, j->status, "startTime", write_time(mem, j->r->wall_ms));
@@ -110,44 +156,62 @@ static void follow_suspension(struct job *j)
 
 /* ---- what was answered */
 
+static void pod_written(struct job *j, const struct obj *o, enum write_verb verb, struct str name,
+                        const struct obj *pod, const struct err *err)
+{
+    struct reconcile *r = j->r;
+    if (verb == WRITE_PATCH && !err && pod)
+        job_pod_released(j, pod);
+    else if (verb == WRITE_CREATE && !err)
+        reconcile_event(r, o, "Normal", "SuccessfulCreate", "Created pod: " STR_FMT, STR_ARG(pod->name));
+    else if (verb == WRITE_CREATE && r->failed)
+        reconcile_event(r, o, "Warning", "FailedCreate", "Error creating: " STR_FMT, STR_ARG(err->message));
+    else if (verb == WRITE_DELETE && !err)
+        reconcile_event(r, o, "Normal", "SuccessfulDelete", "Deleted pod: " STR_FMT, STR_ARG(name));
+    else if (verb == WRITE_DELETE && r->failed)
+        reconcile_event(r, o, "Warning", "FailedDelete", "Error deleting: " STR_FMT, STR_ARG(err->message));
+}
+
+static void say_finished(struct job *j, const struct obj *o)
+{
+    const struct doc *failed = condition_get(j->status, "Failed");
+    struct reconcile *r = j->r;
+    if (failed) {
+        reconcile_event(r, o, "Warning", str_z(r->mem, doc_str(failed, "reason")), STR_FMT,
+                        STR_ARG(doc_str(failed, "message")));
+        return;
+    }
+    if (j->completions >= 0 && doc_int(j->status, "succeeded", 0) > j->completions)
+        reconcile_event(r, o, "Warning", "TooManySucceededPods",
+                        "Too many succeeded pods running after completion count reached");
+    reconcile_event(r, o, "Normal", "Completed", "Job completed");
+}
+
+static void status_written(struct job *j, const struct obj *o)
+{
+    bool was = condition_is(j->stored, "Suspended", "True"), is = condition_is(j->status, "Suspended", "True");
+    if (is && !was)
+        reconcile_event(j->r, o, "Normal", "Suspended", "Job suspended");
+    else if (was && !is)
+        reconcile_event(j->r, o, "Normal", "Resumed", "Job resumed");
+    if (job_is_finished(j->status) && !job_is_finished(j->stored))
+        say_finished(j, o);
+}
+
 static void written(struct reconcile *r, enum write_verb verb, const struct resource *res, struct str name,
                     const struct obj *obj, const struct err *err)
 {
     const struct obj *o = cache_get(r->cache, r->key);
+    struct job *j = r->ctx;
     if (!o)
         return;
-    if (!strcmp(res->name, "pods")) {
-        if (verb == WRITE_CREATE && !err)
-            reconcile_event(r, o, "Normal", "SuccessfulCreate", "Created pod: " STR_FMT, STR_ARG(obj->name));
-        else if (verb == WRITE_CREATE && r->failed)
-            reconcile_event(r, o, "Warning", "FailedCreate", "Error creating: " STR_FMT, STR_ARG(err->message));
-        else if (verb == WRITE_DELETE && !err)
-            reconcile_event(r, o, "Normal", "SuccessfulDelete", "Deleted pod: " STR_FMT, STR_ARG(name));
-        return;
-    }
-    const struct job *j = r->ctx;
-    if (err || job_is_finished(j->stored) || !job_is_finished(j->status))
-        return;
-    const struct doc *failed = condition_get(j->status, "Failed");
-    if (failed)
-        reconcile_event(r, o, "Warning", str_z(r->mem, doc_str(failed, "reason")), STR_FMT,
-                        STR_ARG(doc_str(failed, "message")));
-    else
-        reconcile_event(r, o, "Normal", "Completed", "Job completed");
+    if (!strcmp(res->name, "pods"))
+        pod_written(j, o, verb, name, obj, err);
+    else if (!err)
+        status_written(j, o);
 }
 
 /* ---- one pass */
-
-static void say_what_is_missing(struct job *j)
-{
-    static const char *const missing[] = {"podFailurePolicy", "successPolicy", "backoffLimitPerIndex"};
-    if (doc_str(j->stored, "startTime").len)
-        return;
-    for (int i = 0; i < 3; i++)
-        if (doc_get(j->spec, missing[i]))
-            reconcile_event(j->r, j->obj, "Warning", "NotSupported", "spec.%s is not supported yet and is ignored",
-                            missing[i]);
-}
 
 static void run_job(struct job *j)
 {
@@ -175,7 +239,7 @@ static void reconcile(struct reconcile *r)
     if (!o)
         return;
     if (o->res == schema_stored("", "pods")) {
-        job_release_orphan(r, o);
+        job_release(r, o);
         return;
     }
     struct job *j = arena_new_of(r->mem, struct job);
@@ -190,11 +254,10 @@ static void reconcile(struct reconcile *r)
         return;
     r->ctx = j, r->written = written;
     load(j, sel);
-    say_what_is_missing(j);
     if (job_is_finished(j->stored)) {
         for (int i = 0; i < j->pod_count; i++)
             if (j->pods[i].finished || j->pods[i].obj->deleting)
-                job_release_orphan(r, j->pods[i].obj);
+                job_release(r, j->pods[i].obj);
         return;
     }
     run_job(j);
