@@ -35,7 +35,7 @@ enum { IPC_BODY_MAX = 64 << 10, IPC_FDS_MAX = 4, IPC_QUEUE_MAX = 1024, IPC_LIST_
      * uid, by namespace and name */                                                                                   \
     X(EXEC, "N", "str ns, str pod, str uid, str container, strv argv, u64 flags (IPC_STDIN...)",                       \
       "u64 exec id; [stdin, stdout, stderr] as far as asked for, or [terminal]")                                       \
-    X(EXEC_EXIT, "A", "u64 exec id, u64 code", "")                                                                     \
+    X(EXEC_EXIT, "A", "u64 exec id, u64 code (an int64), str message (of a code below 0)", "")                         \
     X(EXEC_RESIZE, "N", "u64 exec id, u64 columns, u64 rows", "")                                                      \
     X(EXEC_KILL, "N", "u64 exec id", "")                                                                               \
     X(ATTACH, "N", "str ns, str pod, str uid, str container, u64 flags", "u64 tty; [conmon's attach socket]")          \

@@ -41,13 +41,41 @@ def test_container_that_a_signal_ends_has_128_and_its_number(ns):
     assert (kind, t['exitCode']) == ('terminated', 137), t
 
 
-def test_command_that_does_not_exist_is_told(ns):
-    ns.pod('a', dict(shell(''), command=['/no/such/thing']), restartPolicy='Never')
-    p = ns.phase('a', 'Failed')
-    kind, t = state_of(p)
-    assert kind == 'terminated' and t['exitCode'] in (127, 128)
-    assert t['reason'] in ('StartError', 'ContainerCannotRun')
-    assert '/no/such/thing' in t['message']
+@pytest.mark.parametrize('command,words', [
+    ('/no/such/thing', 'exec: "/no/such/thing": stat /no/such/thing: no such file or directory'),
+    ('nothing', 'exec: "nothing": executable file not found in $PATH'), ('/tmp', 'exec: "/tmp": is a directory')])
+def test_command_that_does_not_exist_is_told(ns, command, words):
+    ns.pod('a', dict(shell(''), command=[command]), restartPolicy='Never')
+    kind, t = state_of(ns.phase('a', 'Failed'))
+    assert kind == 'terminated' and (t['exitCode'], t['reason'], t['startedAt']) == (128, 'StartError', '1970-01-01T00:00:00Z')
+    assert t['message'].startswith('failed to create containerd task: failed to create shim task: OCI runtime create failed: ')
+    assert t['message'].endswith(words + ': unknown'), t
+    eventually(lambda: ('Failed', 'Error: ' + t['message']) in ns.events('a'), 10, lambda: ns.events('a'))
+
+
+def test_command_that_does_not_exist_is_tried_again(ns):
+    ns.pod('a', dict(shell(''), command=['nothing']))
+    p = ns.wait('pods', 'a', lambda p: state_of(p)[1].get('reason') == 'CrashLoopBackOff')
+    assert container_of(p)['lastState']['terminated']['reason'] == 'StartError'
+
+
+@pytest.mark.parametrize('terminal', [False, True])
+def test_exec_of_what_does_not_exist(ns, terminal):
+    ns.pod('a', shell(SLEEP))
+    ns.ready('a')
+    done = ns.kubectl('exec', *(['-it'] if terminal else []), 'a', '--', 'nothing', check=False)
+    assert done.returncode == 1 and 'error: Internal error occurred: error executing command in container: failed to exec in ' \
+        'container: failed to start exec "' in done.stderr, done
+    assert 'OCI runtime exec failed: exec failed: unable to start container process: exec: "nothing": executable file not ' \
+        'found in $PATH: unknown' in done.stderr, done
+    assert ns.kubectl('exec', 'a', '--', 'sh', '-c', 'exit 127', check=False).returncode == 127
+
+
+def test_probe_that_cannot_ask_does_not_count(ns):
+    ns.pod('a', shell(SLEEP, livenessProbe={'exec': {'command': ['nothing']}, 'periodSeconds': 1, 'failureThreshold': 1}))
+    said = eventually(lambda: [m for r, m in ns.events('a') if r == 'Unhealthy'], 10, lambda: ns.events('a'))
+    assert said[0].startswith('Liveness probe errored and resulted in unknown state: '), said
+    assert container_of(ns.ready('a'))['restartCount'] == 0
 
 
 def test_restart_always_backs_off_and_counts(ns):

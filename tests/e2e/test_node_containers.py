@@ -1,5 +1,6 @@
 """What a container's spec asks of the node, each once on a real container."""
 import glob
+import json
 import os
 import socket
 import time
@@ -233,6 +234,27 @@ def test_seccomp_runtime_default(ns):
                  securityContext={'seccompProfile': {'type': 'RuntimeDefault'}, 'allowPrivilegeEscalation': False,
                                   'capabilities': {'drop': ['ALL']}})
     assert 'Seccomp:\t2' in log and 'NoNewPrivs:\t1' in log and 'made' not in log, log
+
+
+def test_seccomp_denies_with_eperm(ns):
+    log = ns.run('s', 'unshare -U true 2>&1; unshare -n true 2>&1; mount -t tmpfs x /tmp 2>&1; grep Seccomp: /proc/self/status',
+                 securityContext={'seccompProfile': {'type': 'RuntimeDefault'}})
+    assert log.count('Operation not permitted') + log.count('permission denied') == 3 and 'implemented' not in log, log
+
+
+def test_seccomp_profile_of_the_node(ns):
+    os.makedirs(ns.lab.path('/var/lib/kubelet/seccomp/profiles'), exist_ok=True)
+    with open(ns.lab.path('/var/lib/kubelet/seccomp/profiles/no-mkdir.json'), 'w') as f:
+        json.dump({'defaultAction': 'SCMP_ACT_ALLOW', 'archMap': [], 'syscalls': [
+            {'names': ['mkdir', 'mkdirat'], 'action': 'SCMP_ACT_ERRNO', 'errnoRet': 28, 'comment': '', 'includes': {}}]}, f)
+
+    def profile(name):
+        return {'seccompProfile': {'type': 'Localhost', 'localhostProfile': name}}
+    assert 'No space left' in ns.run('l', 'mkdir /tmp/x 2>&1', securityContext=profile('profiles/no-mkdir.json'))
+    ns.pod('none', shell('true'), securityContext=profile('profiles/none.json'), restartPolicy='Never')
+    p = ns.wait('pods', 'none', lambda p: state_of(p)[1].get('reason') == 'CreateContainerError')
+    path = '/var/lib/kubelet/seccomp/profiles/none.json'
+    assert state_of(p)[1]['message'].endswith(f'cannot load seccomp profile "{path}": open {path}: no such file or directory')
 
 
 def test_privileged(ns):

@@ -16,7 +16,8 @@ enum {
     MESSAGE_LOG_BYTES_MAX = 2048,
     MESSAGE_LOG_LINES_MAX = 80,
     CONFIG_RETRY_MS = 10000,
-    HOOK_NET_MS = 30000
+    HOOK_NET_MS = 30000,
+    CONFIG_BYTES_MAX = 4 << 20
 };
 
 int backoff_next(int seconds)
@@ -115,13 +116,31 @@ bool container_done(const struct container *c)
 
 /* ---- up */
 
-static void start_failed(struct container *c, int code, const char *reason, const char *why)
+/* Source: containerd internal/cri/server/container_start.go (StartError, 128), kubelet kuberuntime_container.go. */
+static void start_failed(struct container *c, const char *why)
 {
+    enum { START_ERROR_CODE = 128 };
     pod_event(c->pod, c, "Warning", "Failed", "Error: %s", why);
     c->starting_failed = true;
-    snprintf(c->end.reason, sizeof(c->end.reason), "%s", reason);
+    snprintf(c->end.reason, sizeof(c->end.reason), "StartError");
     set_text(&c->end.message, why);
-    container_exited(c, code, false);
+    container_wait(c, "RunContainerError", "%s", why);
+    container_exited(c, START_ERROR_CODE, false);
+}
+
+static struct str start_words(struct container *c, struct arena *mem, const char *why)
+{
+    struct str text, program = STR_NULL, cwd = STR_NULL;
+    char *path = runtime_bundle(c->pod->node, mem, c->id, "config.json");
+    if (files_read(AT_FDCWD, path, CONFIG_BYTES_MAX, mem, &text) == 0) {
+        const struct doc *process = doc_get(doc_parse(mem, text, NULL, NULL), "process");
+        program = doc_string(doc_at(doc_get(process, "args"), 0)), cwd = doc_str(process, "cwd");
+    }
+    return str_fmt(
+        mem,
+        "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create "
+        "failed: unable to start container process: error during container init: " STR_FMT ": unknown",
+        STR_ARG(runtime_words(mem, str_of(why), program, cwd)));
 }
 
 static void create(struct container *c)
@@ -140,7 +159,8 @@ static void create(struct container *c)
         c->id[0] = 0;
         if (!c->backoff_told)
             pod_event(c->pod, c, "Warning", "Failed", "Error: " STR_FMT, STR_ARG(why));
-        container_wait(c, "CreateContainerConfigError", STR_FMT, STR_ARG(why));
+        container_wait(c, r == LAUNCH_REFUSED ? "CreateContainerError" : "CreateContainerConfigError", STR_FMT,
+                       STR_ARG(why));
         loop_timer_start(&c->backoff, CONFIG_RETRY_MS);
         return;
     }
@@ -220,8 +240,11 @@ static void post_start_exec(void *ctx, int code, struct str output)
 {
     struct container *c = ctx;
     char why[256];
-    snprintf(why, sizeof(why), "command exited with %d, message: %.*s", code,
-             (int)(output.len < 150 ? output.len : 150), output.ptr ? output.ptr : "");
+    struct str text = str_head(output, 150);
+    if (code < 0)
+        snprintf(why, sizeof(why), STR_FMT, STR_ARG(str_head(output, 250)));
+    else
+        snprintf(why, sizeof(why), "command exited with %d, message: " STR_FMT, code, STR_ARG(text));
     c->hook = NULL;
     hook_ended(c, code != 0, why);
 }
@@ -280,15 +303,11 @@ static void now_running(struct container *c)
 void container_created(struct container *c, int error, const char *why)
 {
     struct pod *p = c->pod;
-    if (error) {
-        bool missing = strstr(why, "executable file") || strstr(why, "No such file");
-        start_failed(c, missing ? 127 : 128, "StartError", why);
-        return;
-    }
+    cleanup_arena struct arena *mem = arena_new();
     pod_event(p, c, "Normal", "Created", "Created container: " STR_FMT, STR_ARG(c->name));
-    int r = runtime_start(c);
-    if (r < 0) {
-        start_failed(c, 128, "StartError", strerror(-r));
+    int r = error ? 0 : runtime_start(c);
+    if (error || r < 0) {
+        start_failed(c, error ? str_z(mem, start_words(c, mem, why)) : strerror(-r));
         return;
     }
     c->started_ms = loop_wall_ms(p->node->loop);

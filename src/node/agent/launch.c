@@ -1,12 +1,15 @@
 /* What a container is started with: everything that its spec, its image, the pod's sandbox and the node say, put
  * together. Source: kubelet kuberuntime_container.go, cm/helpers_linux.go, qos/policy.go. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 
 #include "node/agent/pods.h"
+#include "node/files.h"
 #include "node/volume/volume.h"
 #include "schema/quantity.h"
 
-enum { OOM_GUARANTEED = -997, OOM_BEST_EFFORT = 1000, SERVICE_ENV_MAX = 8192 };
+enum { OOM_GUARANTEED = -997, OOM_BEST_EFFORT = 1000, SERVICE_ENV_MAX = 8192, SECCOMP_BYTES_MAX = 1 << 20 };
 
 static int64_t resource(const struct doc *container, const char *which, const char *name, bool milli)
 {
@@ -168,7 +171,10 @@ static int arguments(struct container *c, struct spec_in *in, struct arena *mem,
     for (size_t i = 0; i < image->cmd.n && !doc_len(command) && !doc_len(args); i++)
         in->args.v[in->args.n++] = image->cmd.v[i];
     if (in->args.n == 0)
-        return *ret_why = STR("no command specified"), -1;
+        return *ret_why = str_fmt(
+                   mem, "failed to generate container \"%s\" spec: failed to generate spec: no command specified",
+                   c->id),
+               LAUNCH_REFUSED;
     struct str dir = doc_str(c->spec, "workingDir");
     in->workdir = dir.len ? dir : image->workdir;
     return 1;
@@ -224,14 +230,35 @@ static int identity(struct container *c, struct spec_in *in, struct arena *mem, 
     return 1;
 }
 
+/* Source: containerd internal/cri/server/container_create_linux.go; kubelet's --seccomp-profile-root. */
+static int local_profile(struct container *c, struct str name, struct spec_in *in, struct arena *mem,
+                         struct str *ret_why)
+{
+    char *path = str_fmtz(mem, "%s/seccomp/" STR_FMT, c->pod->node->kubelet_dir, STR_ARG(name));
+    struct str text;
+    bool inside = name.len && name.ptr[0] != '/' && !str_has(str_fmt(mem, "/" STR_FMT "/", STR_ARG(name)), STR("/../"));
+    int r = inside ? files_read(AT_FDCWD, path, SECCOMP_BYTES_MAX, mem, &text) : -ENOENT;
+    in->seccomp = r < 0 ? NULL : spec_seccomp_local(mem, doc_parse(mem, text, NULL, NULL));
+    in->seccomp_local = true;
+    if (in->seccomp)
+        return 1;
+    *ret_why = str_fmt(mem, "failed to create containerd container: cannot load seccomp profile \"%s\": %s%s%s", path,
+                       r < 0 ? "open " : "decoding seccomp profile failed", r < 0 ? path : "",
+                       r == -ENOENT   ? ": no such file or directory"
+                       : r == -EACCES ? ": permission denied"
+                       : r < 0        ? ": can't be read"
+                                      : "");
+    return LAUNCH_REFUSED;
+}
+
 static int confinement(struct container *c, struct spec_in *in, struct arena *mem, struct str *ret_why)
 {
     const struct doc *profile = spec_security(c->pod->spec, c->spec, "seccompProfile");
     struct str type = doc_str(profile, "type");
     if (str_is(type, "RuntimeDefault"))
         in->seccomp = runtime_seccomp(c->pod->node);
-    if (str_is(type, "Localhost"))
-        return *ret_why = STR("seccomp profiles of type Localhost are not supported by the node"), -1;
+    if (str_is(type, "Localhost") && !spec_privileged(c->spec))
+        return local_profile(c, doc_str(profile, "localhostProfile"), in, mem, ret_why);
     if (str_is(type, "RuntimeDefault") && !in->seccomp)
         return *ret_why = STR("the default seccomp profile is not installed on the node"), -1;
     if (spec_privileged(c->spec))

@@ -43,7 +43,8 @@ void container_stop(struct container *c, int64_t grace_ms, const char *event_tex
 void container_wait(struct container *c, const char *reason, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* launch.c. 1: *ret is the config; 0: awaited; -1: why. */
+/* launch.c. 1: *ret is the config; 0: awaited; -1: why the kubelet, LAUNCH_REFUSED: why the runtime refuses. */
+enum { LAUNCH_REFUSED = -2 };
 int launch_config(struct container *c, struct arena *mem, struct doc **ret, struct str *ret_why);
 void launch_resources(const struct doc *container, int64_t *cpu_request, int64_t *cpu_limit, int64_t *memory_request,
                       int64_t *memory_limit);

@@ -76,6 +76,13 @@ static void exec_done(void *ctx, int code, struct str output)
 {
     struct probe *p = ctx;
     char why[64];
+    if (code == -ENOEXEC) { /* it could not ask: this one does not count */
+        p->running = false, p->exec = NULL;
+        pod_event(p->container->pod, p->container, "Warning", "Unhealthy",
+                  "%s probe errored and resulted in unknown state: " STR_FMT, words[p->kind], STR_ARG(output));
+        again(p);
+        return;
+    }
     snprintf(why, sizeof(why), "command timed out after %llds", (long long)field(p, "timeoutSeconds", 1));
     judge(p, code == 0, code == -ETIMEDOUT ? str_of(why) : output);
 }

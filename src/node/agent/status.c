@@ -55,7 +55,7 @@ static void put_waiting(struct arena *mem, struct doc *state, const struct conta
 static void put_states(struct arena *mem, struct doc *s, const struct container *c)
 {
     struct doc *last = doc_sub(mem, s, "lastState"), *state = doc_sub(mem, s, "state");
-    bool again = c->state == CT_EXITED && !container_done(c) && c->backoff_told;
+    bool again = c->state == CT_EXITED && !container_done(c) && (c->backoff_told || c->starting_failed);
     if (again)
         put_end(mem, last, &c->end);
     else if (c->last.id[0] || c->last.reason[0])

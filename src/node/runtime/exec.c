@@ -24,7 +24,9 @@ struct exec {
     struct arena *mem;
     int pid, output, terminal; /* -1: none */
     char id[68];
-    char *process, *pid_file;
+    char *process, *pid_file, *log; /* log: crun's own words */
+    struct str program, cwd;
+    char tag[68]; /* what this one is called */
     struct child *child;
     uv_poll_t poll, listener, giver; /* output; crun's way to us, and what comes by it: the terminal */
     int listener_fd, giver_fd;       /* -1: closed */
@@ -35,7 +37,7 @@ struct exec {
     struct loop_timer timer;
     struct sb text;
     void (*done)(void *ctx, int code, struct str output);
-    void (*opened)(void *ctx, int terminal); /* NULL once called */
+    void (*opened)(void *ctx, int terminal, struct str why); /* NULL once called */
     void *ctx;
 };
 enum { TERMINAL_MS_MAX = 10000 };
@@ -76,7 +78,7 @@ static void drop(struct exec *e)
     }
     if (e->terminal >= 0)
         close(e->terminal);
-    unlink(e->process), unlink(e->pid_file);
+    unlink(e->process), unlink(e->pid_file), unlink(e->log);
     if (e->polled)
         poll_end(&e->poll, &e->output);
     else if (e->output >= 0)
@@ -89,22 +91,38 @@ static void drop(struct exec *e)
 }
 
 /* Without a terminal nothing is left to tell: opened has told it. */
-static void no_terminal(struct exec *e, int error)
+static void no_terminal(struct exec *e, int error, struct str why)
 {
-    void (*opened)(void *ctx, int terminal) = e->opened;
+    void (*opened)(void *ctx, int terminal, struct str why) = e->opened;
     e->opened = NULL;
-    opened(e->ctx, error);
+    opened(e->ctx, error, why.len ? why : str_of(strerror(-error)));
     drop(e);
+}
+
+/* crun writes the pid file when the process is there, before the program is in it. Source of the words: containerd
+ * internal/cri/server/container_execsync.go. */
+static struct str start_error(struct exec *e)
+{
+    struct str text, why;
+    if (e->code == 0 || access(e->pid_file, F_OK) == 0 || files_read(AT_FDCWD, e->log, 4096, e->mem, &text) < 0)
+        return STR_NULL;
+    why = runtime_words(e->mem, text, e->program, e->cwd);
+    return str_fmt(
+        e->mem,
+        "failed to exec in container: failed to start exec \"%s\": OCI runtime exec failed: exec failed: unable "
+        "to start container process: " STR_FMT ": unknown",
+        e->tag, STR_ARG(why));
 }
 
 static void finish(struct exec *e)
 {
+    struct str why = e->timed_out ? STR_NULL : start_error(e);
     if (e->opened) {
-        no_terminal(e, -ENOEXEC);
+        no_terminal(e, -ENOEXEC, why);
         return;
     }
     void (*done)(void *ctx, int code, struct str output) = e->done;
-    done(e->ctx, e->timed_out ? -ETIMEDOUT : e->code, sb_str(&e->text));
+    done(e->ctx, e->timed_out ? -ETIMEDOUT : why.len ? -ENOEXEC : e->code, why.len ? why : sb_str(&e->text));
     drop(e);
 }
 
@@ -155,7 +173,7 @@ static void on_timeout(struct loop_timer *t)
     struct exec *e = container_of(t, struct exec, timer);
     kill_all(e);
     if (e->opened)
-        no_terminal(e, -ETIMEDOUT);
+        no_terminal(e, -ETIMEDOUT, STR_NULL);
     else
         e->timed_out = true;
 }
@@ -221,13 +239,13 @@ static void on_terminal(uv_poll_t *poll, int status, int events)
     poll_end(&e->giver, &e->giver_fd);
     if (fd < 0) {
         kill_all(e);
-        no_terminal(e, fd);
+        no_terminal(e, fd, STR_NULL);
         return;
     }
-    void (*opened)(void *ctx, int terminal) = e->opened;
+    void (*opened)(void *ctx, int terminal, struct str why) = e->opened;
     e->opened = NULL, e->terminal = fd;
     loop_timer_stop(&e->timer);
-    opened(e->ctx, fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    opened(e->ctx, fcntl(fd, F_DUPFD_CLOEXEC, 0), STR_NULL);
 }
 
 static void on_console(uv_poll_t *poll, int status, int events)
@@ -245,7 +263,7 @@ static void on_console(uv_poll_t *poll, int status, int events)
     if (fd >= 0)
         close(fd);
     kill_all(e);
-    no_terminal(e, -EIO);
+    no_terminal(e, -EIO, STR_NULL);
 }
 
 static int listen_at(const char *path)
@@ -293,9 +311,12 @@ static int launch(struct exec *e, struct container *c, const struct exec_opts *o
     struct node *n = c->pod->node;
     unsigned tag = (unsigned)loop_rand(n->loop, RAND_NAME);
     e->process = runtime_bundle(n, e->mem, c->id, str_fmtz(e->mem, "exec.%08x", tag));
-    e->pid_file = str_fmtz(e->mem, "%s.pid", e->process);
+    e->pid_file = str_fmtz(e->mem, "%s.pid", e->process), e->log = str_fmtz(e->mem, "%s.log", e->process);
+    runtime_new_id(n, e->tag);
     char *console = str_fmtz(e->mem, "%s/socks/x%08x", n->run_dir, tag);
     const struct doc *process = process_doc(c, o, e->mem);
+    e->program = str_dup(e->mem, doc_string(doc_at(doc_get(process, "args"), 0))),
+    e->cwd = str_dup(e->mem, doc_str(process, "cwd"));
     int child[3], ours[3], r = process ? files_write(e->process, 0600, doc_json(e->mem, process)) : -ENOENT;
     cleanup_fd int listener = r == 0 && o->tty ? listen_at(console) : -1;
     if (r < 0 || (o->tty && listener < 0))
@@ -307,7 +328,8 @@ static int launch(struct exec *e, struct container *c, const struct exec_opts *o
     char *verb = str_fmtz(e->mem, "exec"), *flag = str_fmtz(e->mem, "--process=%s", e->process);
     char *tty = str_fmtz(e->mem, "--console-socket=%s", console);
     char *pid_flag = str_fmtz(e->mem, "--pid-file=%s", e->pid_file);
-    char *argv[] = {crun, root, verb, flag, pid_flag, o->tty ? tty : e->id, o->tty ? e->id : NULL, NULL};
+    char *log_flag = str_fmtz(e->mem, "--log=%s", e->log);
+    char *argv[] = {crun, root, log_flag, verb, flag, pid_flag, o->tty ? tty : e->id, o->tty ? e->id : NULL, NULL};
     pid_t pid = fork();
     if (pid == 0)
         exec_child(n, e, child, argv);
@@ -344,7 +366,8 @@ struct exec *exec_start(struct container *c, const struct exec_opts *o, int ret_
                        .done = o->done,
                        .ctx = o->ctx,
                        .process = str_fmtz(mem, "/nonexistent"),
-                       .pid_file = str_fmtz(mem, "/nonexistent")};
+                       .pid_file = str_fmtz(mem, "/nonexistent"),
+                       .log = str_fmtz(mem, "/nonexistent")};
     memcpy(e->id, c->id, sizeof(e->id));
     loop_timer_init(e->loop, &e->timer, on_timeout);
     int r = c->pid > 0 ? launch(e, c, o, fds) : -ESRCH;
@@ -381,4 +404,3 @@ void exec_resize(struct exec *e, int columns, int rows)
     if (e->terminal >= 0)
         ioctl(e->terminal, TIOCSWINSZ, &w);
 }
-

@@ -59,18 +59,22 @@ struct container *container_find(struct node *n, const char *id);
 int runtime_user(struct images *s, const struct image *i, struct str user, struct arena *mem, uint32_t *ret_uid,
                  uint32_t *ret_gid, uint32_t *gids, int *gid_count, const char **ret_why);
 
+/* What crun says when a program can't be started, in the words that clients of runc and containerd know: exec: "x":
+ * executable file not found in $PATH. program: args[0]; cwd: its directory. */
+struct str runtime_words(struct arena *mem, struct str crun, struct str program, struct str cwd);
+
 /* ---- another process inside a container */
 struct exec_opts {
     struct strv args;
     bool tty;
     int flags;          /* IPC_STDIN...: which pipes the caller wants to hold; 0: output is gathered */
     int64_t timeout_ms; /* 0: none; then killed, and code is -ETIMEDOUT */
-    /* code: exit code, 128 + signal, or -errno when it could not run; output: of both, at most EXEC_OUTPUT_MAX, when
-     * gathered. The exec is freed after it returns. */
+    /* code: exit code, 128 + signal, or -errno when it could not run (-ENOEXEC: output says why, in the words of
+     * containerd); output: of both, at most EXEC_OUTPUT_MAX, when gathered. The exec is freed after it returns. */
     void (*done)(void *ctx, int code, struct str output);
-    /* Only with tty, once, later than exec_start: the terminal (the callee's to close), or -errno; then done is not
-     * called. */
-    void (*opened)(void *ctx, int terminal);
+    /* Only with tty, once, later than exec_start: the terminal (the callee's to close), or -errno and why; then done is
+     * not called. */
+    void (*opened)(void *ctx, int terminal, struct str why);
     void *ctx;
 };
 enum { EXEC_OUTPUT_MAX = 16 << 10 };

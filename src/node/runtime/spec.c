@@ -251,7 +251,8 @@ struct doc *spec_build(struct arena *mem, const struct spec_in *in)
     if (in->devices)
         doc_put(mem, l, "devices", doc_copy(mem, in->devices));
     if (in->seccomp && !privileged)
-        doc_put(mem, l, "seccomp", spec_seccomp(mem, in->seccomp, capabilities));
+        doc_put(mem, l, "seccomp",
+                in->seccomp_local ? doc_copy(mem, in->seccomp) : spec_seccomp(mem, in->seccomp, capabilities));
     return root;
 }
 
@@ -295,13 +296,14 @@ static bool rule_stands(const struct doc *rule, const struct doc *have)
 /* The profile is made for engines that let anybody make user namespaces. Like CRI-O and containerd we keep what makes
  * namespaces and mounts for those with CAP_SYS_ADMIN; clone without such flags stays, and clone3, whose flags a filter
  * can't see, says ENOSYS, so that libc falls back to clone. */
+static const char *const admins_names[] = {"clone",      "clone3", "fsconfig",   "fsmount",       "fsopen",
+                                           "fspick",     "mount",  "move_mount", "mount_setattr", "open_tree",
+                                           "pivot_root", "setns",  "umount",     "umount2",       "unshare"};
+
 static bool for_admins(struct str name)
 {
-    static const char *const names[] = {"clone",      "clone3", "fsconfig",   "fsmount",       "fsopen",
-                                        "fspick",     "mount",  "move_mount", "mount_setattr", "open_tree",
-                                        "pivot_root", "setns",  "umount",     "umount2",       "unshare"};
-    for (size_t i = 0; i < COUNT(names); i++)
-        if (str_is(name, names[i]))
+    for (size_t i = 0; i < COUNT(admins_names); i++)
+        if (str_is(name, admins_names[i]))
             return true;
     return false;
 }
@@ -314,14 +316,53 @@ static struct doc *rule_new(struct arena *mem, struct doc *rules, const char *na
     return r;
 }
 
-static void put_clone_rules(struct arena *mem, struct doc *rules)
+static void put_arg(struct arena *mem, struct doc *rule, int64_t mask, int64_t value)
 {
-    enum { NEW_NAMESPACES = 0x7e020000, NO_SYSCALL = 38 };
-    struct doc *arg =
-        doc_push(doc_sub_array(mem, rule_new(mem, rules, "clone", "SCMP_ACT_ALLOW"), "args"), doc_new_object(mem));
-    doc_put_int(mem, arg, "index", 0), doc_put_int(mem, arg, "value", NEW_NAMESPACES);
-    doc_put_int(mem, arg, "valueTwo", 0), doc_put_str(mem, arg, "op", STR("SCMP_CMP_MASKED_EQ"));
+    struct doc *arg = doc_push(doc_sub_array(mem, rule, "args"), doc_new_object(mem));
+    doc_put_int(mem, arg, "index", 0), doc_put_int(mem, arg, "value", mask), doc_put_int(mem, arg, "valueTwo", value);
+    doc_put_str(mem, arg, "op", STR("SCMP_CMP_MASKED_EQ"));
+}
+
+/* What the profile does not know says ENOSYS, so that libc falls back; what it denies says EPERM, as in containerd. */
+static void put_admin_rules(struct arena *mem, struct doc *rules)
+{
+    enum { NEW_NAMESPACES = 0x7e020000, NO_SYSCALL = 38, NOT_PERMITTED = 1 };
+    put_arg(mem, rule_new(mem, rules, "clone", "SCMP_ACT_ALLOW"), NEW_NAMESPACES, 0);
+    for (int64_t bit = 1; bit <= NEW_NAMESPACES; bit <<= 1) /* there is no "some bit of the mask" */
+        if (bit & NEW_NAMESPACES) {
+            struct doc *r = rule_new(mem, rules, "clone", "SCMP_ACT_ERRNO");
+            doc_put_int(mem, r, "errnoRet", NOT_PERMITTED), put_arg(mem, r, bit, bit);
+        }
     doc_put_int(mem, rule_new(mem, rules, "clone3", "SCMP_ACT_ERRNO"), "errnoRet", NO_SYSCALL);
+    for (size_t i = 0; i < COUNT(admins_names); i++)
+        if (strncmp(admins_names[i], "clone", 5) != 0)
+            doc_put_int(mem, rule_new(mem, rules, admins_names[i], "SCMP_ACT_ERRNO"), "errnoRet", NOT_PERMITTED);
+}
+
+static void put_known(struct arena *mem, struct doc *to, const struct doc *from, const char *const *keys, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct doc *v = doc_get(from, keys[i]);
+        if (v && v->type != DOC_NULL && (v->type != DOC_ARRAY || v->count))
+            doc_put(mem, to, keys[i], doc_copy(mem, v));
+    }
+}
+static const char *const rule_keys[] = {"action", "errnoRet", "args"};
+
+struct doc *spec_seccomp_local(struct arena *mem, const struct doc *profile)
+{
+    static const char *const keys[] = {"defaultAction", "defaultErrnoRet", "architectures", "flags"};
+    if (!doc_is(profile, DOC_OBJECT) || !doc_str(profile, "defaultAction").len)
+        return NULL;
+    struct doc *out = doc_new_object(mem), *rules;
+    put_known(mem, out, profile, keys, COUNT(keys));
+    rules = doc_sub_array(mem, out, "syscalls");
+    doc_each (r, doc_get(profile, "syscalls")) {
+        struct doc *to = doc_push(rules, doc_new_object(mem));
+        doc_put(mem, to, "names", doc_copy(mem, doc_get(r, "names")));
+        put_known(mem, to, r, rule_keys, COUNT(rule_keys));
+    }
+    return out;
 }
 
 struct doc *spec_seccomp(struct arena *mem, const struct doc *profile, const struct doc *have)
@@ -342,7 +383,7 @@ struct doc *spec_seccomp(struct arena *mem, const struct doc *profile, const str
     struct doc *rules = doc_sub_array(mem, out, "syscalls");
     bool admin = listed_by_name(have, "SYS_ADMIN");
     if (!admin)
-        put_clone_rules(mem, rules);
+        put_admin_rules(mem, rules);
     doc_each (r, doc_get(profile, "syscalls")) {
         if (!rule_stands(r, have))
             continue;
@@ -354,12 +395,7 @@ struct doc *spec_seccomp(struct arena *mem, const struct doc *profile, const str
             continue;
         struct doc *to = doc_push(rules, doc_new_object(mem));
         doc_put(mem, to, "names", names);
-        static const char *const keys[] = {"action", "errnoRet", "args"};
-        for (size_t i = 0; i < COUNT(keys); i++) {
-            const struct doc *v = doc_get(r, keys[i]);
-            if (v && v->type != DOC_NULL && (v->type != DOC_ARRAY || v->count))
-                doc_put(mem, to, keys[i], doc_copy(mem, v));
-        }
+        put_known(mem, to, r, rule_keys, COUNT(rule_keys));
     }
     return out;
 }

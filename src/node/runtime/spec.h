@@ -31,7 +31,8 @@ struct spec_in {
     bool cgroup_v2;
     int64_t cpu_milli_request, cpu_milli_limit, memory_limit_bytes; /* 0: none */
     int oom_score_adj;
-    const struct doc *seccomp; /* an OCI seccomp object; NULL: unconfined */
+    const struct doc *seccomp; /* the runtime's default profile, or an OCI object; NULL: unconfined */
+    bool seccomp_local;        /* it is an OCI object already */
     const struct doc *devices; /* linux.devices for privileged containers; NULL: none */
 };
 struct doc *spec_build(struct arena *mem, const struct spec_in *in);
@@ -41,6 +42,9 @@ bool spec_privileged(const struct doc *container);
 /* The runtime's default profile (containers' seccomp.json) turned into an OCI object for these capabilities (names with
  * CAP_). NULL: not usable. */
 struct doc *spec_seccomp(struct arena *mem, const struct doc *profile, const struct doc *caps);
+/* A Localhost profile (an OCI seccomp object as a file) without what an OCI object has no place for. NULL: it is none.
+ */
+struct doc *spec_seccomp_local(struct arena *mem, const struct doc *profile);
 int64_t spec_shares(int64_t cpu_milli); /* cgroup v1 cpu.shares, as kubelet computes it */
 
 #endif

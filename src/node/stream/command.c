@@ -41,6 +41,7 @@ struct command {
     bool started, exited, ended, tty, full; /* full: the client is slow, output is paused */
     bool input_ended;
     int code, streams; /* streams: not yet closed */
+    struct str why;    /* of a code below 0 */
     int columns, rows; /* of the client's terminal; columns -1: not told */
     int64_t active_ms;
     struct loop_timer quiet, idle;
@@ -118,7 +119,7 @@ static void maybe_finish(struct command *c)
     if (!c->exited || c->ended || !c->started)
         return;
     if (!c->out[0].s && !c->out[1].s)
-        finish(c, c->code, STR_NULL);
+        finish(c, c->code, c->why);
     else
         loop_timer_start(&c->quiet, STREAMS_QUIET_MS);
 }
@@ -129,7 +130,7 @@ static void on_quiet(struct loop_timer *t)
     if (c->full)
         loop_timer_start(&c->quiet, STREAMS_QUIET_MS); /* the client is what is slow */
     else
-        finish(c, c->code, STR_NULL);
+        finish(c, c->code, c->why);
 }
 
 static void on_idle(struct loop_timer *t)
@@ -159,10 +160,12 @@ static void cut(struct session *s)
     give_up(c);
 }
 
-static void on_exited(struct session *s, int code)
+static void on_exited(struct session *s, int code, struct str message)
 {
     struct command *c = container_of(s, struct command, session);
     c->exited = true, c->code = code;
+    if (code < 0)
+        c->why = str_fmt(c->mem, "error executing command in container: " STR_FMT, STR_ARG(message));
     maybe_finish(c);
 }
 

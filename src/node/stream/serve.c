@@ -107,20 +107,21 @@ static void on_exit_code(void *ctx, int code, struct str output)
     cleanup_arena struct arena *mem = arena_new();
     struct ipc_body b = IPC_BODY(mem);
     ipc_put_u64(&b, s->id), ipc_put_u64(&b, (uint64_t)(int64_t)code);
+    ipc_put_str(&b, code < 0 ? str_head(output, EXEC_OUTPUT_MAX) : STR_NULL);
     if (s->node->net)
         ipc_send(s->node->net, IPC_EXEC_EXIT, &b, NULL, 0);
     served_end(s);
 }
 
 /* The channel lives: streams_gone ends what waits for a terminal before it goes. */
-static void on_terminal(void *ctx, int terminal)
+static void on_terminal(void *ctx, int terminal, struct str why)
 {
     struct served *s = ctx;
     cleanup_arena struct arena *mem = arena_new();
     struct ipc_body b = IPC_BODY(mem);
     if (terminal < 0) {
         ipc_reply(s->c, s->request, terminal,
-                  str_fmt(mem, "cannot run a command in the container: %s", strerror(-terminal)), NULL, NULL, 0);
+                  str_fmt(mem, "error executing command in container: " STR_FMT, STR_ARG(why)), NULL, NULL, 0);
         served_end(s);
         return;
     }

@@ -377,7 +377,7 @@ static void send_exit(struct fixture *f, int code)
 {
     cleanup_arena struct arena *mem = arena_new();
     struct ipc_body b = IPC_BODY(mem);
-    ipc_put_u64(&b, 77), ipc_put_u64(&b, (uint64_t)(int64_t)code);
+    ipc_put_u64(&b, 77), ipc_put_u64(&b, (uint64_t)(int64_t)code), ipc_put_str(&b, STR_NULL);
     ipc_send(f->agent, IPC_EXEC_EXIT, &b, NULL, 0);
 }
 

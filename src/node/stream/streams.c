@@ -33,12 +33,12 @@ void session_end(struct session *s)
     s->owner = NULL;
 }
 
-static void exec_exited(struct streams *s, uint64_t id, int code)
+static void exec_exited(struct streams *s, uint64_t id, int code, struct str message)
 {
     list_each (at, &s->sessions) {
         struct session *one = container_of(at, struct session, link);
         if (one->exec_id == id && one->exited) {
-            one->exited(one, code);
+            one->exited(one, code, message);
             return;
         }
     }
@@ -261,8 +261,9 @@ bool streams_message(struct streams *s, struct ipc_msg *m)
         on_tls(s, m);
     } else if (m->type == IPC_EXEC_EXIT) {
         uint64_t id = ipc_get_u64(&r), code = ipc_get_u64(&r);
+        struct str message = ipc_get_str(&r);
         if (ipc_read_ok(&r) && id)
-            exec_exited(s, id, (int)(int64_t)code);
+            exec_exited(s, id, (int)(int64_t)code, message);
     } else {
         return false;
     }

@@ -33,7 +33,7 @@ struct session {
     void (*cut)(struct session *s);
     /* Commands only: an exit code from the agent. */
     uint64_t exec_id; /* 0: none */
-    void (*exited)(struct session *s, int code);
+    void (*exited)(struct session *s, int code, struct str message);
 };
 /* False: too many, and the exchange has been answered. */
 bool session_begin(struct streams *o, struct session *s, void (*cut)(struct session *s), struct exchange *x);
