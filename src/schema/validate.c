@@ -1,7 +1,7 @@
 /* schema/validate.c - the order in which an object is judged: metadata, then its kind's own function, or the columns of
  * the table where the kind has none. A kind's function says everything about its fields, so the columns are not asked
  * twice. */
-#include "schema/rules/rules.h"
+#include "schema/rules/warn.h"
 
 enum { WALK_DEPTH_MAX = 1000 }; /* types can contain themselves (JSONSchemaProps) */
 
@@ -97,6 +97,8 @@ static void judge(struct rule_ctx *c)
         c->res->validate(c, c->root, c->old_root, NULL);
     else if (c->res->type)
         walk(c, c->res->type, c->root, c->old_root, NULL, 0);
+    if (c->warnings && !c->sub && !c->err->cause_count)
+        warn_object(c);
 }
 
 int schema_validate(struct arena *mem, const struct resource *r, const struct subresource *sub, const struct doc *obj,
@@ -121,7 +123,7 @@ int schema_validate(struct arena *mem, const struct resource *r, const struct su
 
 void schema_warn(struct rule_ctx *c, const char *fmt, ...)
 {
-    if (!c->warnings)
+    if (!c->warnings || warned_enough(c))
         return;
     va_list ap;
     va_start(ap, fmt);

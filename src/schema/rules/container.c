@@ -282,7 +282,6 @@ static void check_container(struct rule_ctx *c, const struct fpath *at, const st
     check_resources(c, AT(at, "resources"), doc_get(ctr, "resources"), p->claims);
     check_resize_policy(c, AT(at, "resizePolicy"), doc_get(ctr, "resizePolicy"), p->restart_policy);
     check_security_context(c, AT(at, "securityContext"), doc_get(ctr, "securityContext"), p->host_users);
-    warn_container(c, at, ctr);
 }
 
 /* Two containers that run at once can't hold one port of the host. */

@@ -1,7 +1,7 @@
 /* schema/rules/ip.c - IP addresses and CIDRs, judged strictly (StrictIPCIDRValidation).
  *
  * Source: apimachinery pkg/util/validation/ip.go: what Go's older, sloppy parser takes, then what is wrong with it. */
-#include "schema/rules/rules.h"
+#include "schema/rules/warn.h"
 
 #include <arpa/inet.h>
 
@@ -163,4 +163,77 @@ bool check_not_special_ip(struct rule_ctx *c, const struct fpath *at, struct str
     if (ip.v4 ? b[0] == 224 && b[1] == 0 && b[2] == 0 : b[0] == 0xff && (b[1] & 0x0f) == 2)
         rule_invalid(c, at, value, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)");
     return c->err->cause_count == before;
+}
+
+/* RFC 5952: the longest run of two or more zero groups, the first of equals, becomes "::". */
+static struct str ip_text(struct arena *mem, const struct ip *ip)
+{
+    const uint8_t *b = ip->b;
+    if (ip->v4)
+        return str_fmt(mem, "%d.%d.%d.%d", b[0], b[1], b[2], b[3]);
+    int run = -1, len = 1;
+    for (int i = 0, n; i < 8; i += n + 1) {
+        for (n = 0; i + n < 8 && !b[2 * (i + n)] && !b[2 * (i + n) + 1];)
+            n++;
+        if (n > len)
+            run = i, len = n;
+    }
+    struct sb out = SB(mem);
+    for (int i = 0; i < 8; i++) {
+        if (i == run) {
+            sb_addz(&out, "::");
+            i += len - 1;
+            continue;
+        }
+        sb_addf(&out, "%s%x", i && i != run + len ? ":" : "", b[2 * i] << 8 | b[2 * i + 1]);
+    }
+    return sb_str(&out);
+}
+
+void warn_ip(struct rule_ctx *c, const struct fpath *at, struct str value)
+{
+    struct ip ip;
+    if (!parse_ip(c->mem, value, &ip))
+        return;
+    struct str good = ip_text(c->mem, &ip), where = fpath_str(c->mem, at), said = str_quote(c->mem, value);
+    if (ip.leading_0 || ip.mapped)
+        schema_warn(c,
+                    STR_FMT ": non-standard IP address " STR_FMT
+                            " will be considered invalid in a future Kubernetes release: use \"" STR_FMT "\"",
+                    STR_ARG(where), STR_ARG(said), STR_ARG(good));
+    else if (!str_eq(good, value))
+        schema_warn(c, STR_FMT ": IPv6 address " STR_FMT " should be in RFC 5952 canonical format (\"" STR_FMT "\")",
+                    STR_ARG(where), STR_ARG(said), STR_ARG(good));
+}
+
+static struct str cidr_text(struct arena *mem, struct ip ip, int bits)
+{
+    for (int i = bits; i < (ip.v4 ? 32 : 128); i++)
+        ip.b[i / 8] &= (uint8_t) ~(0x80 >> i % 8);
+    return str_fmt(mem, STR_FMT "/%d", STR_ARG(ip_text(mem, &ip)), bits);
+}
+
+void warn_cidr(struct rule_ctx *c, const struct fpath *at, struct str value)
+{
+    struct ip ip;
+    int bits;
+    bool zeros;
+    if (!parse_cidr(c->mem, value, &ip, &bits, &zeros))
+        return;
+    struct str net = cidr_text(c->mem, ip, bits), host = cidr_text(c->mem, ip, ip.v4 ? 32 : 128),
+               where = fpath_str(c->mem, at), said = str_quote(c->mem, value);
+    bool odd = has_host_bits(&ip, bits);
+    if (odd)
+        schema_warn(c,
+                    STR_FMT ": CIDR value " STR_FMT " is ambiguous in this context (should be \"" STR_FMT
+                            "\" or \"" STR_FMT "\"?)",
+                    STR_ARG(where), STR_ARG(said), STR_ARG(net), STR_ARG(host));
+    if (zeros || ip.mapped)
+        schema_warn(c,
+                    STR_FMT ": non-standard CIDR value " STR_FMT
+                            " will be considered invalid in a future Kubernetes release: use \"" STR_FMT "\"",
+                    STR_ARG(where), STR_ARG(said), STR_ARG(net));
+    else if (!odd && !str_eq(net, value))
+        schema_warn(c, STR_FMT ": IPv6 CIDR value " STR_FMT " should be in RFC 5952 canonical format (\"" STR_FMT "\")",
+                    STR_ARG(where), STR_ARG(said), STR_ARG(net));
 }

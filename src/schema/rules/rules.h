@@ -144,7 +144,6 @@ void check_volumes(struct rule_ctx *c, const struct fpath *at, const struct doc 
 void check_volume_mounts(struct rule_ctx *c, const struct fpath *at, const struct doc *container,
                          const struct pod_rules *p);
 void check_env(struct rule_ctx *c, const struct fpath *at, const struct doc *env);
-void warn_container(struct rule_ctx *c, const struct fpath *at, const struct doc *ctr); /* warn.c */
 void check_env_from(struct rule_ctx *c, const struct fpath *at, const struct doc *env_from);
 void check_field_ref(struct rule_ctx *c, const struct fpath *at, const struct doc *ref, bool volume);
 void check_resource_field_ref(struct rule_ctx *c, const struct fpath *at, const struct doc *ref, bool volume);

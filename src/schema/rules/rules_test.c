@@ -172,6 +172,7 @@ TRANSCRIPT(service)
 TRANSCRIPT(config)
 TRANSCRIPT(job)
 TRANSCRIPT(other)
+TRANSCRIPT(warnings)
 
 /* ---- tables */
 static struct str messages(struct arena *mem, name_rule *rule, const char *value)
@@ -329,7 +330,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_names),    cmocka_unit_test(test_addresses), cmocka_unit_test(test_cron),
         cmocka_unit_test(test_meta),     cmocka_unit_test(test_pod),       cmocka_unit_test(test_pod_update),
         cmocka_unit_test(test_workload), cmocka_unit_test(test_service),   cmocka_unit_test(test_config),
-        cmocka_unit_test(test_job),      cmocka_unit_test(test_other),
+        cmocka_unit_test(test_job),      cmocka_unit_test(test_other),     cmocka_unit_test(test_warnings),
     };
     static char source[] = __FILE__; /* relative to the build directory, where tests run */
     char *slash = strrchr(source, '/');

@@ -252,8 +252,7 @@ void validate_stateful_set(struct rule_ctx *c, const struct doc *obj, const stru
         rule_invalid(c, AT(&spec_at, "podManagementPolicy"), management, "must be 'OrderedReady' or 'Parallel'");
     check_set_strategy(c, spec);
     check_retention(c, spec);
-    check_nonnegative_in(c, &spec_at, spec,
-                         (const char *const[]){"replicas", "minReadySeconds", "revisionHistoryLimit", NULL});
+    check_nonnegative_in(c, &spec_at, spec, (const char *const[]){"replicas", "minReadySeconds", NULL});
     check_nonnegative(c, AT(AT(&spec_at, "ordinals"), "start"), doc_int(doc_get(spec, "ordinals"), "start", 0));
     check_selector(c, spec, "statefulset");
     check_set_template(c, spec);
