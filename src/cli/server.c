@@ -87,12 +87,35 @@ static void on_signal(uv_signal_t *handle, int number)
     stop(s, 0);
 }
 
+/* ---- what controllers ask of gate/, which stands beside them */
+
+static bool may_create_csr(void *ctx, struct arena *mem, const struct user *u, const char *subresource)
+{
+    struct str why;
+    struct gate_attrs a = {.verb = STR("create"),
+                           .group = STR("certificates.k8s.io"),
+                           .version = STR("*"),
+                           .resource = STR("certificatesigningrequests"),
+                           .subresource = str_of(subresource)};
+    return gate_authorize(ctx, mem, u, &a, &why);
+}
+
+static int sign_csr(void *ctx, struct arena *mem, struct str csr_pem, int usage, int64_t lifetime_s,
+                    struct str *ret_cert_pem, const char **ret_why)
+{
+    return gate_sign_csr(ctx, mem, csr_pem, usage, lifetime_s, ret_cert_pem, ret_why);
+}
+
 /* They look at every object once: with many, the API need not wait for that. */
 static void on_rest(struct loop_timer *t)
 {
     struct server *s = container_of(t, struct server, rest);
-    s->controllers = controllers_start(&(struct controllers_opts){
-        .loop = s->loop, .cache = s->cache, .writer = s->writer, .ca_pem = gate_ca_pem(s->gate)});
+    s->controllers = controllers_start(
+        &(struct controllers_opts){.loop = s->loop,
+                                   .cache = s->cache,
+                                   .writer = s->writer,
+                                   .ca_pem = gate_ca_pem(s->gate),
+                                   .csr = {.ctx = s->gate, .may_create = may_create_csr, .sign = sign_csr}});
     s->sched = sched_start(&(struct sched_opts){.loop = s->loop, .cache = s->cache, .writer = s->writer});
 }
 

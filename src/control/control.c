@@ -25,6 +25,8 @@ static const struct controller_kind *const kinds[] = {
     &controller_node_lifecycle,
     &controller_taint_eviction,
     &controller_pod_gc,
+    &controller_csr,
+    &controller_clusterrole_aggregation,
 };
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 

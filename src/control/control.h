@@ -12,12 +12,23 @@
 #include "store/cache.h"
 #include "write/write.h"
 
+/* What the controller of certificate requests needs of gate/: the authorizer's word and the CA's key. */
+struct csr_authority {
+    void *ctx;
+    /* May the user create certificatesigningrequests/SUBRESOURCE? */
+    bool (*may_create)(void *ctx, struct arena *mem, const struct user *u, const char *subresource);
+    /* usage: enum pki_usage bits. -1 with *ret_why. */
+    int (*sign)(void *ctx, struct arena *mem, struct str csr_pem, int usage, int64_t lifetime_s,
+                struct str *ret_cert_pem, const char **ret_why);
+};
+
 struct controllers; /* all of them, running */
 struct controllers_opts {
     struct loop *loop;
     struct cache *cache;
     struct writer *writer;
     struct str ca_pem;           /* for kube-root-ca.crt; copied */
+    struct csr_authority csr;    /* sign NULL: requests are neither approved nor signed */
     int64_t node_grace_ms;       /* 0: 50 s; how long a silent node stays Ready */
     int64_t event_ttl_ms;        /* 0: 1 h */
     int64_t terminated_pods_max; /* 0: 12500; finished pods beyond are removed, the oldest first */

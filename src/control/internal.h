@@ -4,6 +4,8 @@
 
 #include "control/control.h"
 
+extern const struct controller_kind controller_clusterrole_aggregation;
+extern const struct controller_kind controller_csr;
 extern const struct controller_kind controller_deployment;
 extern const struct controller_kind controller_endpoints;
 extern const struct controller_kind controller_endpoint_slice;

@@ -12,6 +12,11 @@ static const struct user *of_certificate(struct arena *mem, const struct tls_cer
     for (int i = 0; i < cert->organization_count; i++)
         u->groups[u->group_count++] = cert->organizations[i];
     u->groups[u->group_count++] = STR("system:authenticated");
+    u->extra = arena_new_of(mem, struct user_extra);
+    u->extra->key = STR("authentication.kubernetes.io/credential-id");
+    u->extra->values = arena_new_of(mem, struct str);
+    u->extra->values[0] = str_fmt(mem, "X509SHA256=" STR_FMT, STR_ARG(cert->fingerprint_sha256));
+    u->extra->count = u->extra_count = 1;
     return u;
 }
 

@@ -1,8 +1,11 @@
 /* gate/bootstrap.c - makes what a cluster is born with, and makes it again when somebody deletes it.
  *
- * An object that is there is left alone, so a restart writes nothing; aggregated roles are summed again when a part of
- * them changes. Namespaces come first: the rest lives in them. */
+ * An object that is there is left alone, so a restart writes nothing; roles and bindings get back what they lack of
+ * their defaults at each start, unless their annotation autoupdate says no. The rules of aggregated roles are summed by
+ * control/clusterrole_aggregation.c. Namespaces come first: the rest lives in them. Source: kubernetes
+ * pkg/registry/rbac/rest, component-helpers/auth/rbac/reconciliation. */
 #include "gate/bootstrap.h"
+#include "gate/escalate.h"
 #include "gate/internal.h"
 
 #include "base/log.h"
@@ -16,6 +19,7 @@ struct bootstrap {
     struct loop_task task;
     int stage, waiting;
     bool failed, dirty; /* dirty: something changed while a pass was under way */
+    bool was_complete;  /* defaults were completed since the start; what is changed afterwards is meant so */
     void (*complete)(void *ctx);
     void *ctx;
 };
@@ -71,10 +75,10 @@ static void put_words(struct arena *mem, struct doc *to, const char *key, const 
 
 /* ---- roles */
 
-static struct doc *own_rules(struct arena *mem, const char *role)
+static struct doc *rules_of(struct arena *mem, const struct role_rule *rows, const char *role)
 {
     struct doc *rules = doc_new_array(mem);
-    for (const struct role_rule *r = default_rules; r->role; r++) {
+    for (const struct role_rule *r = rows; r->role; r++) {
         if (strcmp(r->role, role) != 0)
             continue;
         struct doc *d = doc_push(rules, doc_new_object(mem));
@@ -87,44 +91,80 @@ static struct doc *own_rules(struct arena *mem, const char *role)
     return rules;
 }
 
-#define RBAC_LABEL "rbac.authorization.k8s.io/"
+#define RBAC       "rbac.authorization.k8s.io"
+#define AUTOUPDATE "rbac.authorization.kubernetes.io/autoupdate"
 
-/* The sum of all ClusterRoles that carry the label (KEP: ClusterRole aggregation), by name. */
-static struct doc *sum_of(struct bootstrap *b, struct arena *mem, const char *label)
+static struct doc *new_default(struct arena *mem, const struct resource *res, const char *name)
 {
-    struct doc *rules = doc_new_array(mem);
-    const struct resource *res = schema_stored("rbac.authorization.k8s.io", "clusterroles");
-    struct cache_iter it = cache_list(b->g->o.cache, obj_prefix(mem, res, STR_NULL), STR_NULL);
-    for (const struct obj *o; (o = cache_next(&it));) {
-        bool found = false;
-        if (!str_is(obj_label_value(o, str_fmt(mem, RBAC_LABEL "%s", label), &found), "true"))
-            continue;
-        doc_each (rule, doc_get(obj_doc(mem, o), "rules")) {
-            bool known = false;
-            doc_each (have, rules)
-                known |= doc_eq(have, rule);
-            if (!known) {
-                struct doc *copy = doc_copy(mem, rule);
-                copy->key = STR_NULL;
-                doc_push(rules, copy);
-            }
-        }
-    }
-    return rules;
-}
-
-static void mark_default(struct arena *mem, struct doc *d)
-{
-    struct doc *meta = doc_get(d, "metadata");
+    struct doc *d = new_object(mem, res, name), *meta = doc_get(d, "metadata");
     doc_put_str(mem, doc_sub(mem, meta, "labels"), "kubernetes.io/bootstrapping", STR("rbac-defaults"));
-    doc_put_str(mem, doc_sub(mem, meta, "annotations"), "rbac.authorization.kubernetes.io/autoupdate", STR("true"));
+    doc_put_str(mem, doc_sub(mem, meta, "annotations"), AUTOUPDATE, STR("true"));
+    return d;
 }
+
+/* The members of wanted that has lacks; what is there stays. true: some. */
+static bool complete_map(struct arena *mem, struct doc *meta, const char *key, const struct doc *wanted)
+{
+    bool changed = false;
+    doc_each (m, doc_get(wanted, key))
+        if (!doc_get_str(doc_get(meta, key), m->key)) {
+            doc_set(doc_sub(mem, meta, key), m->key, doc_copy(mem, m));
+            changed = true;
+        }
+    return changed;
+}
+
+/* What a list lacks: single rights of rules, whole items of subjects. */
+static bool complete_list(struct arena *mem, struct doc *have, const char *key, const struct doc *wanted)
+{
+    const struct doc *held = doc_get(have, key), *want = doc_get(wanted, key);
+    struct doc *missing = doc_new_array(mem);
+    if (!held || !doc_eq(held, want)) {
+        if (!strcmp(key, "rules"))
+            missing = escalate_missing(mem, held, want);
+        else
+            doc_each (item, want) {
+                bool found = false;
+                doc_each (h, held)
+                    found |= doc_eq(h, item);
+                if (!found)
+                    doc_push(missing, doc_copy(mem, item));
+            }
+    }
+    bool changed = doc_len(missing);
+    for (struct doc *item; (item = doc_first(missing));)
+        doc_push(doc_sub_array(mem, have, key), doc_remove(missing, item));
+    return changed;
+}
+
+/* Present and lacking something of d: completed, once a start. key: "rules", "subjects", or NULL for a role that is the
+ * sum of others. Else made when absent. */
+static void ensure_default(struct bootstrap *b, struct arena *mem, const struct resource *res, const char *ns,
+                           struct doc *d, const char *key)
+{
+    const struct obj *present = cache_find(b->g->o.cache, res, str_of(ns), doc_str(doc_get(d, "metadata"), "name"));
+    if (!present || b->was_complete || present->deleting) {
+        ensure(b, mem, res, ns, d);
+        return;
+    }
+    struct doc *have = obj_doc(mem, present), *meta = doc_get(have, "metadata");
+    if (str_is(doc_str(doc_get(meta, "annotations"), AUTOUPDATE), "false") ||
+        !doc_eq(doc_get(have, "roleRef"), doc_get(d, "roleRef")))
+        return;
+    bool changed = complete_map(mem, meta, "labels", doc_get(d, "metadata"));
+    changed |= complete_map(mem, meta, "annotations", doc_get(d, "metadata"));
+    changed |= key && complete_list(mem, have, key, d);
+    if (!changed)
+        return;
+    b->waiting++;
+    write_update(b->g->o.writer, NULL, res, NULL, have, on_written, b);
+}
+
+#define RBAC_LABEL RBAC "/"
 
 static void ensure_role(struct bootstrap *b, struct arena *mem, const struct default_role *r)
 {
-    const struct resource *res = schema_stored("rbac.authorization.k8s.io", r->ns ? "roles" : "clusterroles");
-    struct doc *d = new_object(mem, res, r->name);
-    mark_default(mem, d);
+    struct doc *d = new_default(mem, schema_stored(RBAC, r->ns ? "roles" : "clusterroles"), r->name);
     if (r->label)
         doc_put_str(mem, doc_sub(mem, doc_get(d, "metadata"), "labels"), str_fmtz(mem, RBAC_LABEL "%s", r->label),
                     STR("true"));
@@ -134,26 +174,18 @@ static void ensure_role(struct bootstrap *b, struct arena *mem, const struct def
         doc_put_str(mem, doc_sub(mem, selector, "matchLabels"), str_fmtz(mem, RBAC_LABEL "%s", r->aggregate),
                     STR("true"));
     }
-    doc_put(mem, d, "rules", r->aggregate ? sum_of(b, mem, r->aggregate) : own_rules(mem, r->name));
-    const struct obj *present = cache_find(b->g->o.cache, res, str_of(r->ns), str_of(r->name));
-    if (present && r->aggregate && !doc_eq(doc_get(obj_doc(mem, present), "rules"), doc_get(d, "rules"))) {
-        struct doc *patch = doc_new_object(mem);
-        doc_put(mem, patch, "rules", doc_copy(mem, doc_get(d, "rules")));
-        b->waiting++;
-        write_merge(b->g->o.writer, NULL, res, NULL, STR_NULL, str_of(r->name), patch, on_written, b);
-        return;
-    }
-    ensure(b, mem, res, r->ns, d);
+    const char *role = r->ns ? str_fmtz(mem, "%s/%s", r->ns, r->name) : r->name;
+    doc_put(mem, d, "rules", rules_of(mem, default_rules, role));
+    ensure_default(b, mem, schema_stored(RBAC, r->ns ? "roles" : "clusterroles"), r->ns, d,
+                   r->aggregate ? NULL : "rules");
 }
 
 static void ensure_binding(struct bootstrap *b, struct arena *mem, const struct default_binding *row)
 {
-    const struct resource *res =
-        schema_stored("rbac.authorization.k8s.io", row->ns ? "rolebindings" : "clusterrolebindings");
-    struct doc *d = new_object(mem, res, row->name), *subjects = doc_sub_array(mem, d, "subjects"),
+    const struct resource *res = schema_stored(RBAC, row->ns ? "rolebindings" : "clusterrolebindings");
+    struct doc *d = new_default(mem, res, row->name), *subjects = doc_sub_array(mem, d, "subjects"),
                *ref = doc_sub(mem, d, "roleRef");
-    mark_default(mem, d);
-    doc_put_str(mem, ref, "apiGroup", STR("rbac.authorization.k8s.io"));
+    doc_put_str(mem, ref, "apiGroup", STR(RBAC));
     doc_put_str(mem, ref, "kind", str_of(row->role_kind));
     doc_put_str(mem, ref, "name", str_of(row->role));
     struct str rest = str_of(row->subjects), word;
@@ -165,11 +197,31 @@ static void ensure_binding(struct bootstrap *b, struct arena *mem, const struct 
             doc_put_str(mem, s, "name", name);
             doc_put_str(mem, s, "namespace", ns);
         } else {
-            doc_put_str(mem, s, "apiGroup", STR("rbac.authorization.k8s.io"));
+            doc_put_str(mem, s, "apiGroup", STR(RBAC));
             doc_put_str(mem, s, "name", word);
         }
     }
-    ensure(b, mem, res, row->ns, d);
+    ensure_default(b, mem, res, row->ns, d, "subjects");
+}
+
+static void ensure_controllers(struct bootstrap *b, struct arena *mem)
+{
+    const struct resource *res = schema_stored(RBAC, "clusterroles");
+    const char *last = "";
+    for (const struct role_rule *r = default_controllers; r->role; last = r->role, r++) {
+        if (!strcmp(last, r->role))
+            continue;
+        char *role = str_fmtz(mem, "system:controller:%s", r->role);
+        struct doc *d = new_default(mem, res, role);
+        doc_put(mem, d, "rules", rules_of(mem, default_controllers, r->role));
+        ensure_default(b, mem, res, NULL, d, "rules");
+        ensure_binding(b, mem,
+                       &(struct default_binding){.name = role,
+                                                 .role_kind = "ClusterRole",
+                                                 .role = role,
+                                                 .subject_kind = "ServiceAccount",
+                                                 .subjects = str_fmtz(mem, "kube-system/%s", r->role)});
+    }
 }
 
 /* ---- priority levels and flow schemas */
@@ -400,6 +452,7 @@ static void run_stage(struct bootstrap *b, struct arena *mem)
         ensure_role(b, mem, r);
     for (const struct default_binding *r = default_bindings; r->name; r++)
         ensure_binding(b, mem, r);
+    ensure_controllers(b, mem);
 }
 
 static void end_pass(struct bootstrap *b)
@@ -410,7 +463,7 @@ static void end_pass(struct bootstrap *b)
         return;
     }
     void (*complete)(void *ctx) = b->complete;
-    b->complete = NULL;
+    b->complete = NULL, b->was_complete = true;
     if (complete)
         complete(b->ctx);
 }
@@ -441,17 +494,16 @@ static void on_again(struct loop_timer *t)
 
 static bool is_watched(const struct obj *o)
 {
-    return !strcmp(o->res->group, "rbac.authorization.k8s.io") || !strcmp(o->res->group, FLOW_GROUP) ||
-           !strcmp(o->res->kind, "Namespace") || !strcmp(o->res->kind, "PriorityClass") ||
-           !strcmp(o->res->kind, "ServiceCIDR") || str_is(o->name, "kubernetes") || str_is(o->name, "kube-dns") ||
+    return !strcmp(o->res->group, RBAC) || !strcmp(o->res->group, FLOW_GROUP) || !strcmp(o->res->kind, "Namespace") ||
+           !strcmp(o->res->kind, "PriorityClass") || !strcmp(o->res->kind, "ServiceCIDR") ||
+           str_is(o->name, "kubernetes") || str_is(o->name, "kube-dns") ||
            str_is(o->name, "extension-apiserver-authentication");
 }
 
 static void on_event(struct cache_sub *sub, struct cache_event *ev)
 {
     struct bootstrap *b = container_of(sub, struct bootstrap, sub);
-    bool is_part = !strcmp(ev->obj->res->kind, "ClusterRole");
-    if (!(ev->type == CACHE_DELETED && is_watched(ev->obj)) && !is_part)
+    if (ev->type != CACHE_DELETED || !is_watched(ev->obj))
         return;
     if (b->waiting || b->stage < STAGES)
         b->dirty = true;

@@ -6,7 +6,7 @@
 
 /* One rule of a default role. Words are separated by spaces; "-" in groups is the core group. */
 struct role_rule {
-    const char *role;                                       /* rows of one role stand together */
+    const char *role;                                       /* NS/NAME of a Role; rows of one role stand together */
     const char *verbs, *groups, *resources, *names, *paths; /* NULL: none */
 };
 struct default_role {
@@ -45,5 +45,6 @@ extern const struct flow_rule default_flow_rules[];
 extern const struct role_rule default_rules[];    /* ended by a NULL role */
 extern const struct default_role default_roles[]; /* ended by a NULL name */
 extern const struct default_binding default_bindings[];
+extern const struct role_rule default_controllers[]; /* role: the controller's account; ended by a NULL role */
 
 #endif

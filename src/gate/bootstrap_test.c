@@ -91,30 +91,52 @@ static void test_the_authentication_config_is_completed(void **state)
     world_free(w);
 }
 
-static void test_roles_are_the_sum_of_their_parts(void **state)
+/* At a start defaults get back what they lack; what was added stays, and who says autoupdate=false is left alone. */
+static void test_defaults_are_completed_at_start(void **state)
 {
+    static const struct thing discovery = {"rbac.authorization.k8s.io", "clusterroles", "", "system:discovery"},
+                              proxier = {"rbac.authorization.k8s.io", "clusterroles", "", "system:node-proxier"},
+                              basic = {"rbac.authorization.k8s.io", "clusterrolebindings", "", "system:basic-user"};
+    struct world *w = world_new();
+    int complete = 0;
+    world_put(w, "rbac.authorization.k8s.io", "clusterroles", "",
+              "{\"metadata\":{\"name\":\"system:discovery\"},\"rules\":[{\"nonResourceURLs\":[\"/mine\",\"/api\"],"
+              "\"verbs\":[\"get\"]}]}");
+    world_put(w, "rbac.authorization.k8s.io", "clusterroles", "",
+              "{\"metadata\":{\"name\":\"system:node-proxier\",\"annotations\":{\"rbac.authorization.kubernetes.io/"
+              "autoupdate\":\"false\"}},\"rules\":[]}");
+    world_put(w, "rbac.authorization.k8s.io", "clusterrolebindings", "",
+              "{\"metadata\":{\"name\":\"system:basic-user\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\","
+              "\"kind\":\"ClusterRole\",\"name\":\"system:basic-user\"},\"subjects\":[{\"kind\":\"User\",\"apiGroup\":"
+              "\"rbac.authorization.k8s.io\",\"name\":\"ann\"}]}");
+    gate_bootstrap_start(w->gate, on_complete, &complete);
+    loop_sim_run(w->loop, 5000);
+    assert_int_equal(complete, 1);
+    struct doc *role = obj_doc(w->mem, find(w, &discovery));
+    struct str rules = doc_json(w->mem, doc_get(role, "rules"));
+    assert_true(str_has(rules, STR("/mine")) && str_has(rules, STR("/openapi/*")));
+    assert_true(
+        str_is(doc_str(doc_path(role, "metadata", "labels", NULL), "kubernetes.io/bootstrapping"), "rbac-defaults"));
+    assert_int_equal(doc_len(doc_get(obj_doc(w->mem, find(w, &proxier)), "rules")), 0);
+    assert_int_equal(doc_len(doc_get(obj_doc(w->mem, find(w, &basic)), "subjects")), 2);
+    world_free(w);
+}
+
+static void test_controllers_have_their_roles(void **state)
+{
+    static const char account[] = "system:serviceaccount:kube-system:certificate-controller";
     struct world *w = world_new();
     int complete = 0;
     gate_bootstrap_start(w->gate, on_complete, &complete);
     loop_sim_run(w->loop, 5000);
-    world_put(w, "", "namespaces", "", "{\"metadata\":{\"name\":\"ns\"}}");
-    world_put(
-        w, "rbac.authorization.k8s.io", "rolebindings", "ns",
-        "{\"metadata\":{\"name\":\"b\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":"
-        "\"ClusterRole\",\"name\":\"view\"},\"subjects\":[{\"kind\":\"User\",\"apiGroup\":\"rbac.authorization.k8s."
-        "io\",\"name\":\"ann\"}]}");
-    static const struct decision before[] = {{"ann", "", "list /pods ns", true},
-                                             {"ann", "", "get /secrets ns/s", false},
-                                             {"ann", "", "create /pods ns", false},
-                                             {"ann", "", "list example.org/boats ns", false}};
-    DECIDE(w, before);
-    world_put(
-        w, "rbac.authorization.k8s.io", "clusterroles", "",
-        "{\"metadata\":{\"name\":\"boats\",\"labels\":{\"rbac.authorization.k8s.io/aggregate-to-view\":\"true\"}},"
-        "\"rules\":[{\"apiGroups\":[\"example.org\"],\"resources\":[\"boats\"],\"verbs\":[\"list\"]}]}");
-    loop_sim_run(w->loop, 3000);
-    static const struct decision after[] = {{"ann", "", "list example.org/boats ns", true}};
-    DECIDE(w, after);
+    const struct decision rows[] = {
+        {account, "", "sign certificates.k8s.io/signers /kubernetes.io/kubelet-serving", true},
+        {account, "", "sign certificates.k8s.io/signers /example.org/other", false},
+        {account, "", "update certificates.k8s.io/certificatesigningrequests", false},
+        {"system:serviceaccount:kube-system:job-controller", "", "create /pods ns", true},
+        {"system:serviceaccount:default:job-controller", "", "create /pods ns", false},
+    };
+    DECIDE(w, rows);
     world_free(w);
 }
 
@@ -124,7 +146,8 @@ int main(void)
         cmocka_unit_test(test_made_and_made_again),
         cmocka_unit_test(test_a_restart_writes_nothing),
         cmocka_unit_test(test_the_authentication_config_is_completed),
-        cmocka_unit_test(test_roles_are_the_sum_of_their_parts),
+        cmocka_unit_test(test_defaults_are_completed_at_start),
+        cmocka_unit_test(test_controllers_have_their_roles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

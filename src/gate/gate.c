@@ -99,6 +99,12 @@ static void on_ready_later(struct loop_timer *t)
     report(g);
 }
 
+/* What is admitted by permissions beyond those of the request itself. */
+static int guard(void *ctx, struct admission *a)
+{
+    return escalate_check(ctx, a) < 0 || signers_check(ctx, a) < 0 ? -1 : 0;
+}
+
 struct gate *gate_new(const struct gate_opts *o, void (*ready)(void *ctx, int error, struct str why), void *ctx)
 {
     struct gate *g = calloc(1, sizeof(*g));
@@ -121,7 +127,7 @@ struct gate *gate_new(const struct gate_opts *o, void (*ready)(void *ctx, int er
         goto fail;
     g->rbac = rbac_new(g);
     if (o->writer)
-        writer_set_guard(o->writer, escalate_check, g);
+        writer_set_guard(o->writer, guard, g);
     loop_timer_init(o->loop, &g->renew, g->saving ? on_renew : on_ready_later);
     loop_timer_start(&g->renew, g->saving ? RENEW_CHECK_MS : 0);
     return g;
@@ -159,25 +165,8 @@ struct str gate_ca_pem(const struct gate *g)
     return g->ca.cert_pem;
 }
 
-static const struct signer {
-    const char *name;
-    int usage;
-} signers[] = {
-    {"kubernetes.io/kube-apiserver-client", PKI_CLIENT},
-    {"kubernetes.io/kube-apiserver-client-kubelet", PKI_CLIENT},
-    {"kubernetes.io/kubelet-serving", PKI_SERVER},
-};
-
-int gate_sign_csr(struct gate *g, struct arena *mem, struct str csr_pem, const char *signer, int64_t lifetime_s,
-                  struct str *ret_cert_pem, struct err *err)
+int gate_sign_csr(struct gate *g, struct arena *mem, struct str csr_pem, int usage, int64_t lifetime_s,
+                  struct str *ret_cert_pem, const char **ret_why)
 {
-    const char *why = "";
-    for (size_t i = 0; i < sizeof(signers) / sizeof(signers[0]); i++)
-        if (!strcmp(signers[i].name, signer)) {
-            if (pki_sign_csr(mem, &g->ca, csr_pem, signers[i].usage, lifetime_s, loop_wall_ms(g->o.loop) / 1000,
-                             ret_cert_pem, &why) < 0)
-                return err_set(err, ERR_BAD_REQUEST, "%s", why);
-            return 0;
-        }
-    return err_set(err, ERR_BAD_REQUEST, "no built-in signer named %s", signer);
+    return pki_sign_csr(mem, &g->ca, csr_pem, usage, lifetime_s, loop_wall_ms(g->o.loop) / 1000, ret_cert_pem, ret_why);
 }

@@ -69,9 +69,10 @@ int gate_issue_token(struct gate *g, struct arena *mem, struct str ns, struct st
                      const struct str *audiences, int audience_count, int64_t expiration_s, const char *bound_kind,
                      struct str bound_name, struct str bound_uid, struct str *ret_token, int64_t *ret_expires_ms,
                      struct err *err);
-/* Sign a client or serving certificate from a key of ours (agent credentials) or a CSR. PEM out. */
-int gate_sign_csr(struct gate *g, struct arena *mem, struct str csr_pem, const char *signer, int64_t lifetime_s,
-                  struct str *ret_cert_pem, struct err *err);
+/* A certificate of the cluster's CA for a request that somebody else approved; usage: enum pki_usage bits. PEM out. -1
+ * with *ret_why. */
+int gate_sign_csr(struct gate *g, struct arena *mem, struct str csr_pem, int usage, int64_t lifetime_s,
+                  struct str *ret_cert_pem, const char **ret_why);
 struct str gate_jwks(struct gate *g, struct arena *mem);          /* /openid/v1/jwks */
 struct str gate_openid_config(struct gate *g, struct arena *mem); /* /.well-known/openid-configuration */
 

@@ -47,6 +47,9 @@ bool node_allows(struct gate *g, struct arena *mem, const struct user *u, const 
 int credentials_write(struct gate *g, struct str *ret_why);
 int credentials_serving(struct gate *g, struct str *ret_why); /* issues g->serving */
 
+/* signers.c: who approves or signs a certificate request may do so for its signer. 0, or -1 with FORBIDDEN. */
+int signers_check(struct gate *g, struct admission *a);
+
 /* bootstrap.c */
 struct bootstrap *bootstrap_free(struct bootstrap *b);
 

@@ -4,8 +4,11 @@
 #include <arpa/inet.h>
 #include <openssl/bio.h>
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/ec.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
@@ -70,7 +73,7 @@ static bool add_extension(X509 *x, X509 *issuer, int nid, const char *value)
     return ok;
 }
 
-static bool set_frame(X509 *x, int64_t now_s, int64_t lifetime_s)
+static bool set_frame(X509 *x, int64_t not_before_s, int64_t not_after_s)
 {
     uint8_t serial[16];
     if (RAND_bytes(serial, sizeof(serial)) != 1)
@@ -78,8 +81,8 @@ static bool set_frame(X509 *x, int64_t now_s, int64_t lifetime_s)
     serial[0] &= 0x7f;
     BIGNUM *n = BN_bin2bn(serial, sizeof(serial), NULL);
     bool ok = n && BN_to_ASN1_INTEGER(n, X509_get_serialNumber(x)) && X509_set_version(x, 2) &&
-              ASN1_TIME_set(X509_getm_notBefore(x), (time_t)(now_s - PKI_BACKDATE_S)) &&
-              ASN1_TIME_set(X509_getm_notAfter(x), (time_t)(now_s + lifetime_s));
+              ASN1_TIME_set(X509_getm_notBefore(x), (time_t)not_before_s) &&
+              ASN1_TIME_set(X509_getm_notAfter(x), (time_t)not_after_s);
     BN_free(n);
     return ok;
 }
@@ -95,7 +98,7 @@ int pki_new_ca(struct arena *mem, struct str common_name, int64_t now_s, struct 
     cleanup_key EVP_PKEY *key = EVP_EC_gen("P-256");
     cleanup_x509 X509 *x = X509_new();
     *ret_why = "making the cluster CA";
-    if (!key || !x || !set_frame(x, now_s, (int64_t)PKI_CA_DAYS * 86400) ||
+    if (!key || !x || !set_frame(x, now_s - PKI_BACKDATE_S, now_s + (int64_t)PKI_CA_DAYS * 86400) ||
         !add_name(X509_get_subject_name(x), "CN", common_name) || !X509_set_issuer_name(x, X509_get_subject_name(x)) ||
         !X509_set_pubkey(x, key) || !add_extension(x, x, NID_basic_constraints, "critical,CA:TRUE") ||
         !add_extension(x, x, NID_key_usage, "critical,digitalSignature,keyEncipherment,keyCertSign") ||
@@ -107,6 +110,7 @@ int pki_new_ca(struct arena *mem, struct str common_name, int64_t now_s, struct 
 
 static const char *usage_text(int usage)
 {
+    usage &= PKI_CLIENT | PKI_SERVER;
     return usage == PKI_CLIENT ? "clientAuth" : usage == PKI_SERVER ? "serverAuth" : "clientAuth,serverAuth";
 }
 
@@ -125,12 +129,19 @@ static char *alt_names(struct arena *mem, const struct pki_request *req)
     return sb_z(&b);
 }
 
-/* What every leaf has: frame, issuer, usages; then the CA's signature. */
-static bool sign_leaf(X509 *x, X509 *ca, EVP_PKEY *ca_key, int usage, int64_t now_s, int64_t lifetime_s)
+static bool add_key_usage(X509 *x, X509 *ca, int usage)
 {
-    return set_frame(x, now_s, lifetime_s) && X509_set_issuer_name(x, X509_get_subject_name(ca)) &&
-           add_extension(x, ca, NID_basic_constraints, "critical,CA:FALSE") &&
-           add_extension(x, ca, NID_key_usage, "critical,digitalSignature,keyEncipherment") &&
+    static const char *const texts[] = {NULL, "critical,digitalSignature", "critical,keyEncipherment",
+                                        "critical,digitalSignature,keyEncipherment"};
+    const char *text = texts[usage / PKI_SIGNATURE & 3];
+    return !text || add_extension(x, ca, NID_key_usage, text);
+}
+
+/* What every leaf has besides its times: issuer, usages; then the CA's signature. */
+static bool sign_leaf(X509 *x, X509 *ca, EVP_PKEY *ca_key, int usage)
+{
+    return X509_set_issuer_name(x, X509_get_subject_name(ca)) &&
+           add_extension(x, ca, NID_basic_constraints, "critical,CA:FALSE") && add_key_usage(x, ca, usage) &&
            add_extension(x, ca, NID_ext_key_usage, usage_text(usage)) &&
            add_extension(x, ca, NID_authority_key_identifier, "keyid") && X509_sign(x, ca_key, EVP_sha256()) > 0;
 }
@@ -148,48 +159,165 @@ int pki_issue(struct arena *mem, const struct pki_pair *ca, const struct pki_req
             return -1;
     if (!add_name(X509_get_subject_name(x), "CN", req->common_name) ||
         (req->name_count && !add_extension(x, ca_cert, NID_subject_alt_name, alt_names(mem, req))) ||
-        !sign_leaf(x, ca_cert, ca_key, req->usage, now_s,
-                   req->lifetime_s ? req->lifetime_s : (int64_t)PKI_LEAF_DAYS * 86400))
+        !set_frame(x, now_s - PKI_BACKDATE_S,
+                   now_s + (req->lifetime_s ? req->lifetime_s : (int64_t)PKI_LEAF_DAYS * 86400)) ||
+        !sign_leaf(x, ca_cert, ca_key, req->usage | PKI_SIGNATURE | PKI_ENCIPHERMENT))
         return -1;
     ret->cert_pem = cert_text(mem, x), ret->key_pem = key_text(mem, key);
     return 0;
 }
 
+/* ---- certificate requests */
+
+static void csr_cleanup(X509_REQ **csr)
+{
+    X509_REQ_free(*csr);
+}
+#define cleanup_csr __attribute__((cleanup(csr_cleanup)))
+
+/* The first PEM block must be it, whatever text stands before. NULL with *ret_why. */
+static X509_REQ *read_csr(struct str pem, const char **ret_why)
+{
+    BIO *b = BIO_new_mem_buf(pem.ptr ? pem.ptr : "", (int)pem.len);
+    char *name = NULL, *header = NULL;
+    unsigned char *der = NULL;
+    long len = 0;
+    X509_REQ *csr = NULL;
+    *ret_why = "PEM block type must be CERTIFICATE REQUEST";
+    if (PEM_read_bio(b, &name, &header, &der, &len) == 1 && !strcmp(name, "CERTIFICATE REQUEST")) {
+        const unsigned char *p = der;
+        csr = d2i_X509_REQ(NULL, &p, len);
+        *ret_why = "asn1: structure error: the request is malformed";
+        if (csr && p != der + len)
+            X509_REQ_free(csr), csr = NULL;
+    }
+    OPENSSL_free(name), OPENSSL_free(header), OPENSSL_free(der);
+    BIO_free(b);
+    ERR_clear_error();
+    if (csr && X509_REQ_verify(csr, X509_REQ_get0_pubkey(csr)) != 1) {
+        *ret_why = "x509: the certificate request's signature is not valid";
+        X509_REQ_free(csr), csr = NULL;
+    }
+    return csr;
+}
+
+/* Read exactly as tls.c reads the certificate that comes of it: the bytes as they stand, of several common names the
+ * last. In wide encodings the same bytes would be another text to somebody else, so there are none. */
+static bool read_subject(struct arena *mem, const X509_NAME *n, struct pki_csr *ret)
+{
+    int count = X509_NAME_entry_count(n);
+    ret->organizations = arena_array(mem, struct str, count + 1);
+    for (int i = 0; i < count; i++) {
+        X509_NAME_ENTRY *e = X509_NAME_get_entry(n, i);
+        const ASN1_STRING *s = X509_NAME_ENTRY_get_data(e);
+        int nid = OBJ_obj2nid(X509_NAME_ENTRY_get_object(e)), type = ASN1_STRING_type(s);
+        if (type != V_ASN1_UTF8STRING && type != V_ASN1_PRINTABLESTRING && type != V_ASN1_IA5STRING)
+            return false;
+        struct str text = str_dup(mem, str_mem((const char *)ASN1_STRING_get0_data(s), (size_t)ASN1_STRING_length(s)));
+        if (nid == NID_commonName)
+            ret->common_name = text;
+        else if (nid == NID_organizationName)
+            ret->organizations[ret->organization_count++] = text;
+    }
+    return true;
+}
+
+static void count_alt_names(X509_REQ *csr, struct pki_csr *ret)
+{
+    STACK_OF(X509_EXTENSION) *list = X509_REQ_get_extensions(csr);
+    GENERAL_NAMES *names = X509V3_get_d2i(list, NID_subject_alt_name, NULL, NULL);
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+        int type = sk_GENERAL_NAME_value(names, i)->type;
+        ret->dns_count += type == GEN_DNS, ret->ip_count += type == GEN_IPADD;
+        ret->email_count += type == GEN_EMAIL, ret->uri_count += type == GEN_URI;
+    }
+    GENERAL_NAMES_free(names);
+    sk_X509_EXTENSION_pop_free(list, X509_EXTENSION_free);
+}
+
+int pki_csr_read(struct arena *mem, struct str csr_pem, struct pki_csr *ret, const char **ret_why)
+{
+    cleanup_csr X509_REQ *csr = read_csr(csr_pem, ret_why);
+    if (!csr)
+        return -1;
+    struct pki_csr read = {0};
+    *ret_why = "x509: the subject holds a string that is neither UTF8String, PrintableString nor IA5String";
+    if (!read_subject(mem, X509_REQ_get_subject_name(csr), &read))
+        return -1;
+    count_alt_names(csr, &read);
+    *ret = read;
+    return 0;
+}
+
+/* Only names of the four kinds that were counted, so that no other kind is signed unseen. */
 static bool copy_alt_names(X509_REQ *csr, X509 *x)
 {
     STACK_OF(X509_EXTENSION) *list = X509_REQ_get_extensions(csr);
-    bool ok = true;
-    for (int i = 0; list && i < sk_X509_EXTENSION_num(list); i++) {
-        X509_EXTENSION *e = sk_X509_EXTENSION_value(list, i);
-        if (OBJ_obj2nid(X509_EXTENSION_get_object(e)) == NID_subject_alt_name)
-            ok &= X509_add_ext(x, e, -1) == 1;
+    GENERAL_NAMES *names = X509V3_get_d2i(list, NID_subject_alt_name, NULL, NULL);
+    for (int i = sk_GENERAL_NAME_num(names) - 1; i >= 0; i--) {
+        int type = sk_GENERAL_NAME_value(names, i)->type;
+        if (type != GEN_DNS && type != GEN_IPADD && type != GEN_EMAIL && type != GEN_URI)
+            GENERAL_NAME_free(sk_GENERAL_NAME_delete(names, i));
     }
+    bool ok = sk_GENERAL_NAME_num(names) <= 0 || X509_add1_ext_i2d(x, NID_subject_alt_name, names, 0, 0) == 1;
+    GENERAL_NAMES_free(names);
     sk_X509_EXTENSION_pop_free(list, X509_EXTENSION_free);
     return ok;
+}
+
+static int64_t end_of(const X509 *x)
+{
+    struct tm tm;
+    return x && ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) == 1 ? (int64_t)timegm(&tm) : 0;
 }
 
 int pki_sign_csr(struct arena *mem, const struct pki_pair *ca, struct str csr_pem, int usage, int64_t lifetime_s,
                  int64_t now_s, struct str *ret_cert_pem, const char **ret_why)
 {
-    BIO *b = BIO_new_mem_buf(csr_pem.ptr, (int)csr_pem.len);
-    X509_REQ *csr = PEM_read_bio_X509_REQ(b, NULL, NULL, NULL);
-    BIO_free(b);
-    *ret_why = "PEM block type must be CERTIFICATE REQUEST";
+    enum { BACKDATE_S = 300, SHORT_S = 8 * 3600 }; /* a short one is not made shorter by the five minutes */
+    cleanup_csr X509_REQ *csr = read_csr(csr_pem, ret_why);
     if (!csr)
         return -1;
     cleanup_key EVP_PKEY *ca_key = read_key(ca->key_pem);
     cleanup_x509 X509 *x = X509_new(), *ca_cert = read_cert(ca->cert_pem);
-    EVP_PKEY *key = X509_REQ_get0_pubkey(csr);
-    *ret_why = "the certificate request's signature is not valid";
-    bool ok = key && X509_REQ_verify(csr, key) == 1;
-    ok = ok && ca_key && ca_cert && X509_set_pubkey(x, key) &&
-         X509_set_subject_name(x, X509_REQ_get_subject_name(csr)) && copy_alt_names(csr, x) &&
-         sign_leaf(x, ca_cert, ca_key, usage, now_s, lifetime_s);
-    if (ok)
-        *ret_cert_pem = cert_text(mem, x);
-    X509_REQ_free(csr);
-    return ok ? 0 : -1;
+    int64_t end_s = now_s + lifetime_s - (lifetime_s < SHORT_S ? 0 : BACKDATE_S), ca_end_s = end_of(ca_cert);
+    *ret_why = "the certificate could not be made";
+    if (!ca_key || !ca_cert || !x || !X509_set_pubkey(x, X509_REQ_get0_pubkey(csr)) ||
+        !X509_set_subject_name(x, X509_REQ_get_subject_name(csr)) || !copy_alt_names(csr, x) ||
+        !set_frame(x, now_s - BACKDATE_S, end_s < ca_end_s ? end_s : ca_end_s) || !sign_leaf(x, ca_cert, ca_key, usage))
+        return -1;
+    *ret_cert_pem = cert_text(mem, x);
+    return 0;
 }
+
+bool pki_is_certificates(struct str pem, const char **ret_why)
+{
+    BIO *b = BIO_new_mem_buf(pem.ptr ? pem.ptr : "", (int)pem.len);
+    char *name, *header;
+    unsigned char *der;
+    long len;
+    int count = 0;
+    *ret_why = NULL;
+    while (!*ret_why && PEM_read_bio(b, &name, &header, &der, &len) == 1) {
+        const unsigned char *p = der;
+        cleanup_x509 X509 *x = d2i_X509(NULL, &p, len);
+        if (strcmp(name, "CERTIFICATE") != 0)
+            *ret_why = "only CERTIFICATE PEM blocks are allowed";
+        else if (header[0])
+            *ret_why = "no PEM block headers are permitted";
+        else if (!x)
+            *ret_why = "x509: malformed certificate";
+        count++;
+        OPENSSL_free(name), OPENSSL_free(header), OPENSSL_free(der);
+    }
+    BIO_free(b);
+    ERR_clear_error(); /* the end of the text is one */
+    if (!*ret_why && !count)
+        *ret_why = "must contain at least one CERTIFICATE PEM block";
+    return !*ret_why;
+}
+
+/* ---- keys */
 
 struct str pki_new_key(struct arena *mem)
 {
@@ -200,8 +328,7 @@ struct str pki_new_key(struct arena *mem)
 int64_t pki_not_after_s(struct str cert_pem)
 {
     cleanup_x509 X509 *x = read_cert(cert_pem);
-    struct tm tm;
-    return x && ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+    return end_of(x);
 }
 
 int pki_sign_es256(struct arena *mem, struct str key_pem, struct str bytes, struct str *ret_signature)
@@ -281,4 +408,26 @@ struct str pki_sha256(struct arena *mem, struct str bytes)
     uint8_t *out = arena_alloc(mem, 32);
     EVP_Digest(bytes.ptr, bytes.len, out, NULL, EVP_sha256(), NULL);
     return str_mem((const char *)out, 32);
+}
+
+struct str pki_key_hash(struct arena *mem, struct str cert_pem)
+{
+    cleanup_x509 X509 *x = read_cert(cert_pem);
+    unsigned char *der = NULL;
+    int len = x ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &der) : -1;
+    struct str hash = len > 0 ? pki_sha256(mem, str_mem((char *)der, (size_t)len)) : STR_NULL;
+    OPENSSL_free(der);
+    return hash;
+}
+
+struct str pki_hmac_sha256(struct arena *mem, struct str key, struct str bytes)
+{
+    uint8_t *out = arena_alloc(mem, 32);
+    HMAC(EVP_sha256(), key.ptr, (int)key.len, (const uint8_t *)bytes.ptr, bytes.len, out, NULL);
+    return str_mem((const char *)out, 32);
+}
+
+bool pki_same_secret(struct str a, struct str b)
+{
+    return a.len == b.len && CRYPTO_memcmp(a.ptr, b.ptr, a.len) == 0;
 }

@@ -8,8 +8,9 @@ extern const struct admission_plugin admit_namespace_lifecycle; /* no content in
 extern const struct admission_plugin admit_service_account;     /* a pod's account and its token volume */
 extern const struct admission_plugin admit_taint_nodes_by_condition; /* a new node is not ready */
 extern const struct admission_plugin admit_priority; /* priorityClassName -> priority, preemptionPolicy */
-extern const struct admission_plugin admit_default_toleration_seconds; /* 300 s on not-ready and unreachable */
-extern const struct admission_plugin admit_node_restriction;           /* a node writes only itself and its pods */
+extern const struct admission_plugin admit_default_toleration_seconds;      /* 300 s on not-ready and unreachable */
+extern const struct admission_plugin admit_node_restriction;                /* a node writes only itself and its pods */
+extern const struct admission_plugin admit_certificate_subject_restriction; /* no client becomes system:masters */
 
 bool admission_is(const struct admission *a, const char *group, const char *resource); /* any subresource */
 bool admission_creates(const struct admission *a, const char *group,

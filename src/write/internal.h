@@ -67,6 +67,10 @@ void strategy_update(struct pending *p, struct doc *obj, const struct doc *old);
  */
 bool strategy_is_volatile(const struct pending *p, const struct doc *obj, const struct doc *old);
 
+/* strategy_csr.c: certificate requests are the asker's, and each subresource changes its part of the status. */
+void csr_create(struct pending *p, struct doc *obj);
+void csr_update(struct pending *p, struct doc *obj, const struct doc *old);
+
 /* admission.c */
 int admission_run(struct pending *p, enum write_verb verb, struct doc *obj, const struct doc *old, bool mutate);
 

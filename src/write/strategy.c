@@ -137,27 +137,12 @@ static void service_update(struct pending *p, struct doc *obj, const struct doc 
     }
 }
 
-/* ---- claims and volumes start Pending; certificate requests are the asker's */
+/* ---- claims and volumes start Pending */
 
 static void volume_create(struct pending *p, struct doc *obj)
 {
     struct arena *mem = p->req->mem;
     doc_put_str(mem, doc_put(mem, obj, "status", doc_new_object(mem)), "phase", STR("Pending"));
-}
-
-static void csr_create(struct pending *p, struct doc *obj)
-{
-    struct arena *mem = p->req->mem;
-    struct doc *spec = doc_sub(mem, obj, "spec");
-    const struct user *u = p->req->user;
-    doc_del(obj, "status");
-    if (!u)
-        return;
-    doc_put_str(mem, spec, "username", u->name);
-    doc_put_str(mem, spec, "uid", u->uid);
-    struct doc *groups = doc_put(mem, spec, "groups", doc_new_array(mem));
-    for (int i = 0; i < u->group_count; i++)
-        doc_push(groups, doc_new_str(mem, u->groups[i]));
 }
 
 static const struct strategy {
@@ -171,7 +156,7 @@ static const struct strategy {
     {"", "persistentvolumeclaims", volume_create, NULL},
     {"", "persistentvolumes", volume_create, NULL},
     {"batch", "jobs", job_create, NULL},
-    {"certificates.k8s.io", "certificatesigningrequests", csr_create, NULL},
+    {"certificates.k8s.io", "certificatesigningrequests", csr_create, csr_update},
 };
 
 static const struct strategy *find(const struct resource *r)

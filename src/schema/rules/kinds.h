@@ -26,6 +26,6 @@ schema_check_fn validate_ingress, validate_ingress_status, validate_ingress_clas
     validate_ip_address, validate_service_cidr;
 schema_check_fn validate_endpoint_slice, validate_pod_disruption_budget, validate_pod_disruption_budget_status,
     validate_horizontal_pod_autoscaler, validate_horizontal_pod_autoscaler_status, validate_scale;
-schema_check_fn validate_storage_class, validate_priority_class, validate_lease;
+schema_check_fn validate_storage_class, validate_priority_class, validate_lease, validate_certificate_signing_request;
 
 #endif
