@@ -38,7 +38,7 @@ static const struct option_row options[] = {
     {"state-dir", "DIR", "images and what must outlive a reboot", SAMPAN_DATA_DIR "/agent"},
     {"run-dir", "DIR", "what goes with a reboot", "/run/sampan/agent"},
     {"cgroup-parent", "PATH", "cgroup of all pods", "sampan"},
-    {"pod-cidr", "CIDR", "addresses of this node's pods", "10.244.0.0/24"},
+    {"pod-cidr", "CIDR", "addresses of this node's pods; else what the server gives it", NULL},
     {"service-cidr", "CIDR", "addresses of Services", "10.96.0.0/16"},
     {"dns-ip", "IP", "address of cluster DNS", "10.96.0.10"},
     {"ready-fd", "FD", "a line is written here when the node is registered (for sampan up)", NULL},

@@ -51,7 +51,6 @@ static int run(struct args *a)
         return cli_fail("down: must be root");
     o.state_dir = str_fmtz(a->mem, "%s/agent", dir);
     o.cgroup_parent = arg(a, "cgroup-parent");
-    o.pod_cidr = arg(a, "pod-cidr");
     int r = stop_up();
     if (r)
         return r;
@@ -67,7 +66,6 @@ static const struct option_row options[] = {
     {"purge", NULL, "remove the data directory too: objects, images, everything", NULL},
     {"data-dir", "DIR", "as given to sampan up", SAMPAN_DATA_DIR},
     {"cgroup-parent", "PATH", "as given to sampan up", "sampan"},
-    {"pod-cidr", "CIDR", "as given to sampan up", "10.244.0.0/24"},
     {NULL, NULL, NULL, NULL},
 };
 const struct command command_down = {"down", NULL, "stop the cluster of this machine and all its pods", options, run,

@@ -9,6 +9,7 @@
 
 #include "api/api.h"
 #include "base/io.h"
+#include "base/ipv4.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/trim.h"
@@ -115,6 +116,8 @@ static void on_rest(struct loop_timer *t)
                                    .cache = s->cache,
                                    .writer = s->writer,
                                    .ca_pem = gate_ca_pem(s->gate),
+                                   .cluster_cidr = str_of(arg(s->args, "cluster-cidr")),
+                                   .node_cidr_prefix = atoi(arg(s->args, "node-cidr-mask-size")),
                                    .csr = {.ctx = s->gate, .may_create = may_create_csr, .sign = sign_csr}});
     s->sched = sched_start(&(struct sched_opts){.loop = s->loop, .cache = s->cache, .writer = s->writer});
 }
@@ -241,6 +244,20 @@ static void clean_up(struct server *s)
     loop_free(s->loop);
 }
 
+static int wrong_ranges(struct args *a)
+{
+    struct str pods = str_of(arg(a, "cluster-cidr"));
+    uint32_t network;
+    int prefix = 0;
+    int64_t bits;
+    if (pods.len && !ipv4_parse_cidr(pods, &network, &prefix))
+        return cli_wrong(a, "cluster-cidr", "must be an IPv4 range, such as 10.244.0.0/16");
+    if (!str_to_i64(str_of(arg(a, "node-cidr-mask-size")), &bits) || bits < 16 || bits > 30 || bits < prefix ||
+        (pods.len && bits - prefix > 16))
+        return cli_wrong(a, "node-cidr-mask-size", "must be 16 to 30, and up to 16 more than that of --cluster-cidr");
+    return 0;
+}
+
 static int run(struct args *a)
 {
     struct server s = {.args = a, .mem = a->mem, .loop = loop_new_uv()};
@@ -251,7 +268,7 @@ static int run(struct args *a)
         return cli_wrong(a, "store", str_fmtz(a->mem, "\"%s\" is neither sqlite nor memory", store));
     if (gates && gates_set(str_of(gates), &err) < 0)
         return cli_wrong(a, "feature-gates", str_z(a->mem, err.message));
-    if (set_log_level(a))
+    if (set_log_level(a) || wrong_ranges(a))
         return EXIT_USAGE;
     int r = io_mkdir_p(dir, 0700);
     if (r < 0)
@@ -274,6 +291,8 @@ static const struct option_row options[] = {
     {"advertise", "ADDR:PORT", "what clients and pods are told to dial; else the listening address", NULL},
     {"store", "sqlite|memory", "where objects are kept; memory forgets at stop", "sqlite"},
     {"feature-gates", "A=true,B=false", "Kubernetes' feature gates", NULL},
+    {"cluster-cidr", "CIDR", "addresses of all pods; \"\": nodes bring their own", "10.244.0.0/16"},
+    {"node-cidr-mask-size", "BITS", "prefix of each node's part of them", "24"},
     {"service-cidr", "CIDR", "addresses of Services", "10.96.0.0/16"},
     {"service-ip", "IP", "address of default/kubernetes", "10.96.0.1"},
     {"dns-ip", "IP", "address of cluster DNS", "10.96.0.10"},

@@ -22,6 +22,7 @@ static const struct controller_kind *const kinds[] = {
     &controller_ttl_after_finished,
     &controller_endpoint_slice,
     &controller_endpoints,
+    &controller_node_ipam,
     &controller_node_lifecycle,
     &controller_taint_eviction,
     &controller_pod_gc,
@@ -325,6 +326,7 @@ struct controllers *controllers_start(const struct controllers_opts *o)
     cs->o = *o;
     cs->mem = arena_new();
     cs->o.ca_pem = str_dup(cs->mem, o->ca_pem);
+    cs->o.cluster_cidr = str_dup(cs->mem, o->cluster_cidr);
     cs->o.node_grace_ms = o->node_grace_ms ? o->node_grace_ms : 50 * 1000;
     cs->o.event_ttl_ms = o->event_ttl_ms ? o->event_ttl_ms : 3600 * 1000;
     cs->o.terminated_pods_max = o->terminated_pods_max ? o->terminated_pods_max : 12500;

@@ -29,6 +29,8 @@ struct controllers_opts {
     struct writer *writer;
     struct str ca_pem;           /* for kube-root-ca.crt; copied */
     struct csr_authority csr;    /* sign NULL: requests are neither approved nor signed */
+    struct str cluster_cidr;     /* of all pods; copied; empty: nodes bring their own range */
+    int node_cidr_prefix;        /* of each node's; 0: 24 */
     int64_t node_grace_ms;       /* 0: 50 s; how long a silent node stays Ready */
     int64_t event_ttl_ms;        /* 0: 1 h */
     int64_t terminated_pods_max; /* 0: 12500; finished pods beyond are removed, the oldest first */

@@ -13,6 +13,7 @@ extern const struct controller_kind controller_event_ttl;
 extern const struct controller_kind controller_garbage_collector;
 extern const struct controller_kind controller_job;
 extern const struct controller_kind controller_namespace;
+extern const struct controller_kind controller_node_ipam;
 extern const struct controller_kind controller_node_lifecycle;
 extern const struct controller_kind controller_pod_gc;
 extern const struct controller_kind controller_replication;

@@ -29,7 +29,7 @@ struct agent_opts {
     const char *kubelet_dir;   /* NULL: /var/lib/kubelet */
     const char *log_dir;       /* NULL: /var/log/pods */
     const char *cgroup_parent; /* NULL: "sampan" */
-    const char *pod_cidr;      /* NULL: what the Node's spec.podCIDR says, else 10.42.0.0/24 */
+    const char *pod_cidr;      /* NULL: what the Node's spec.podCIDR says; without a server 10.244.0.0/24 */
     const char *service_cidr;  /* NULL: 10.96.0.0/16 */
     const char *cluster_domain; /* NULL: cluster.local */
     const char *cluster_dns;    /* NULL: what the network says */

@@ -21,6 +21,7 @@ struct node {
     const char *log_dir;            /* /var/log/pods */
     const char *containers_log_dir; /* /var/log/containers: links; NULL: none */
     const char *address;            /* InternalIP */
+    bool pod_cidr_given;            /* by --pod-cidr, not by the server */
     const char *conmon, *crun, *init;
 
     struct list pods;

@@ -217,10 +217,42 @@ static void test_events_are_forgotten(void **state)
     sim_free(s);
 }
 
+static const char *range_of(struct sim *s, const char *node)
+{
+    return str_z(s->mem, doc_str(doc_get(sim_get(s, "", "nodes", "", node), "spec"), "podCIDR"));
+}
+
+static void test_each_node_gets_a_range_of_its_own(void **state)
+{
+    struct sim *s = sim_new(&(struct sim_opts){.seed = 27, .nodes = 3, .cluster_cidr = STR("10.244.0.0/22")});
+    sim_run(s, SIM_SETTLE_MS);
+    assert_string_equal(range_of(s, "n1"), "10.244.0.0/24");
+    assert_string_equal(range_of(s, "n2"), "10.244.1.0/24");
+    assert_string_equal(range_of(s, "n3"), "10.244.2.0/24");
+    /* Gone and back, over a restart: what others hold is known, the wish is heard where it can be. */
+    sim_delete(s, "", "nodes", "", "n2", PROPAGATE_DEFAULT);
+    sim_restart_controllers(s);
+    sim_create(s, "", "nodes", "",
+               "{'metadata':{'name':'back','annotations':{'sampan.dev/pod-cidr':'10.244.1.0/24'}}}");
+    sim_create(s, "", "nodes", "",
+               "{'metadata':{'name':'greedy','annotations':{'sampan.dev/pod-cidr':'10.244.0.0/24'}}}");
+    sim_create(s, "", "nodes", "", "{'metadata':{'name':'late'}}");
+    sim_run(s, SIM_SETTLE_MS);
+    assert_string_equal(range_of(s, "back"), "10.244.1.0/24");
+    assert_string_equal(range_of(s, "greedy"), "10.244.3.0/24");
+    assert_string_equal(range_of(s, "late"), "");
+    assert_true(sim_events(s, "CIDRNotAvailable") > 0);
+    sim_delete(s, "", "nodes", "", "n1", PROPAGATE_DEFAULT);
+    sim_run(s, 1200 * 1000);
+    assert_string_equal(range_of(s, "late"), "10.244.0.0/24");
+    sim_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_node_lost_then_back),
+        cmocka_unit_test(test_each_node_gets_a_range_of_its_own),
         cmocka_unit_test(test_pods_of_a_removed_node_are_collected),
         cmocka_unit_test(test_namespace_is_emptied_then_goes),
         cmocka_unit_test(test_background_cascade),

@@ -172,8 +172,11 @@ static void make_namespace(struct sim *s, const char *name)
 
 static void start_controllers(struct sim *s)
 {
-    s->controllers = controllers_start(
-        &(struct controllers_opts){.loop = s->loop, .cache = s->cache, .writer = s->writer, .ca_pem = STR("CA\n")});
+    s->controllers = controllers_start(&(struct controllers_opts){.loop = s->loop,
+                                                                  .cache = s->cache,
+                                                                  .writer = s->writer,
+                                                                  .ca_pem = STR("CA\n"),
+                                                                  .cluster_cidr = s->o.cluster_cidr});
 }
 
 void sim_restart_controllers(struct sim *s)

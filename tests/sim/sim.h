@@ -26,6 +26,7 @@ struct sim_opts {
     uint64_t seed;
     int nodes;
     bool no_controllers;
+    struct str cluster_cidr; /* empty: nodes get no range of pod addresses */
     /* Called for every change, in order. */
     void (*on_event)(struct sim *s, const struct cache_event *ev, void *ctx);
     void *ctx;

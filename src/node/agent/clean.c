@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "node/agent.h"
+#include "node/agent/enroll.h"
 #include "node/files.h"
 #include "node/net/network.h"
 
@@ -217,6 +218,8 @@ int agent_clean(const struct agent_opts *o, char **ret_why)
                       .cgroup_parent = o->cgroup_parent ? o->cgroup_parent : "sampan"};
     struct agent_opts net = *o;
     net.run_dir = c.run_dir;
+    if (!net.pod_cidr)
+        net.pod_cidr = enroll_remembered(c.state_dir, mem);
     end_processes(&c), end_inits(&c);
     int r = network_purge(&net);
     if (r < 0)

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "node/agent/client.h"
+#include "node/agent/enroll.h"
 #include "node/agent/helper.h"
 #include "node/agent/nodestatus.h"
 #include "node/agent/pods.h"
@@ -132,6 +133,7 @@ static const char *start(struct node *n)
         n->api = api_connect(n->loop, &n->opts, n->keep, &why);
         if (!n->api)
             return why;
+        enroll(n);
     }
     n->events = events_new(n), n->configs = configs_new(n);
     helper_start(n);

@@ -112,7 +112,9 @@ static void put_conditions(struct node *n, struct arena *mem, struct doc *s)
 {
     struct doc *list = doc_sub_array(mem, s, "conditions");
     int64_t now_ms = loop_wall_ms(n->loop);
-    const char *why = n->network && n->network->ready ? n->network->ready(n->network_ctx) : NULL;
+    const char *why = n->network && !n->network_ctx     ? "the pod network has not started yet"
+                      : n->network && n->network->ready ? n->network->ready(n->network_ctx)
+                                                        : NULL;
     if (n->status && (n->status->ready != !why || !n->status->ready_since_ms))
         n->status->ready = !why, n->status->ready_since_ms = now_ms;
     struct str now = unix_time_text(mem, now_ms),
@@ -246,11 +248,10 @@ static void registered(void *ctx, const struct api_answer *a)
     lease(s);
 }
 
-static void register_node(struct nodestatus *s)
+void nodestatus_post(struct node *n, api_done_fn *done, void *ctx)
 {
     cleanup_arena struct arena *mem = arena_new();
     struct doc *d = doc_new_object(mem), *meta = doc_sub(mem, d, "metadata"), *labels = doc_sub(mem, meta, "labels");
-    struct node *n = s->node;
     doc_put_str(mem, d, "apiVersion", STR("v1")), doc_put_str(mem, d, "kind", STR("Node"));
     doc_put_str(mem, meta, "name", str_of(n->name));
     doc_put_str(mem, labels, "beta.kubernetes.io/arch", str_of(image_arch())),
@@ -262,14 +263,21 @@ static void register_node(struct nodestatus *s)
     while (str_next(&rest, ',', &pair))
         if (str_cut(pair, '=', &k, &v))
             doc_set(labels, k, doc_new_str(mem, v));
-    if (n->opts.pod_cidr) {
+    if (n->opts.pod_cidr && !n->pod_cidr_given)
+        doc_put_str(mem, doc_sub(mem, meta, "annotations"), "sampan.dev/pod-cidr", str_of(n->opts.pod_cidr));
+    if (n->opts.pod_cidr && n->pod_cidr_given) {
         struct doc *spec = doc_sub(mem, d, "spec");
         doc_put_str(mem, spec, "podCIDR", str_of(n->opts.pod_cidr));
         doc_push(doc_sub_array(mem, spec, "podCIDRs"), doc_new_str(mem, str_of(n->opts.pod_cidr)));
     }
     doc_put(mem, d, "status", nodestatus_build(n, mem));
+    api_send(n->api, "POST", STR("/api/v1/nodes"), NULL, doc_json(mem, d), done, ctx);
+}
+
+static void register_node(struct nodestatus *s)
+{
     s->busy = true;
-    api_send(n->api, "POST", STR("/api/v1/nodes"), NULL, doc_json(mem, d), registered, s);
+    nodestatus_post(s->node, registered, s);
 }
 
 static void on_status_timer(struct loop_timer *t)

@@ -4,11 +4,13 @@
 #ifndef SAMPAN_NODE_AGENT_NODESTATUS_H
 #define SAMPAN_NODE_AGENT_NODESTATUS_H
 
+#include "node/agent/client.h"
 #include "node/node.h"
 
 void nodestatus_measure(struct node *n); /* capacity, address: before anything else */
 void nodestatus_start(struct node *n);
 void nodestatus_stop(struct node *n);
-struct doc *nodestatus_build(struct node *n, struct arena *mem); /* Node.status */
+void nodestatus_post(struct node *n, api_done_fn *done, void *ctx); /* create the Node object */
+struct doc *nodestatus_build(struct node *n, struct arena *mem);    /* Node.status */
 
 #endif

@@ -121,22 +121,22 @@ static void put_address(struct batch *b, bool add, int ifindex, uint32_t address
     batch_end(b, h);
 }
 
-static void put_route(struct batch *b, bool add, const struct link_route *r, uint32_t gateway)
+static void put_route(struct batch *b, bool add, const struct link_route *r)
 {
     struct nlmsghdr *h =
         add ? batch_add(b, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, 0) : batch_add(b, RTM_DELROUTE, 0, ESRCH);
     struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
     m->rtm_family = AF_INET, m->rtm_dst_len = (unsigned char)r->prefix, m->rtm_table = RT_TABLE_MAIN;
-    m->rtm_protocol = ROUTE_PROTOCOL, m->rtm_scope = r->ifindex && !gateway ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
-    m->rtm_type = r->ifindex ? RTN_UNICAST : RTN_UNREACHABLE;
+    m->rtm_protocol = ROUTE_PROTOCOL, m->rtm_scope = r->ifindex && !r->via ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+    m->rtm_type = r->ifindex || r->via ? RTN_UNICAST : RTN_UNREACHABLE;
     if (!add)
         m->rtm_scope = RT_SCOPE_NOWHERE; /* any */
     if (r->prefix)
         mnl_attr_put_u32(h, RTA_DST, htonl(r->dst));
-    if (gateway)
-        mnl_attr_put_u32(h, RTA_GATEWAY, htonl(gateway)), m->rtm_flags = RTNH_F_ONLINK;
+    if (r->via)
+        mnl_attr_put_u32(h, RTA_GATEWAY, htonl(r->via));
     if (r->ifindex)
-        mnl_attr_put_u32(h, RTA_OIF, (uint32_t)r->ifindex);
+        mnl_attr_put_u32(h, RTA_OIF, (uint32_t)r->ifindex), m->rtm_flags = r->via ? RTNH_F_ONLINK : 0;
     if (r->src && add)
         mnl_attr_put_u32(h, RTA_PREFSRC, htonl(r->src));
     batch_end(b, h);
@@ -199,15 +199,73 @@ int link_lo_remove(struct link *l, uint32_t address)
 int link_route_put(struct link *l, const struct link_route *r)
 {
     struct batch b = {.link = l};
-    put_route(&b, true, r, 0);
+    put_route(&b, true, r);
     return batch_send(&b);
 }
 
 int link_route_remove(struct link *l, const struct link_route *r)
 {
     struct batch b = {.link = l};
-    put_route(&b, false, r, 0);
+    put_route(&b, false, r);
     return batch_send(&b);
+}
+
+struct found {
+    struct arena *mem;
+    struct link_route *v;
+    int n;
+};
+
+static int on_attr(const struct nlattr *a, void *data)
+{
+    struct link_route *r = data;
+    if (mnl_attr_get_payload_len(a) == 4 && mnl_attr_get_type(a) == RTA_DST)
+        r->dst = ntohl(mnl_attr_get_u32(a));
+    if (mnl_attr_get_payload_len(a) == 4 && mnl_attr_get_type(a) == RTA_GATEWAY)
+        r->via = ntohl(mnl_attr_get_u32(a));
+    return MNL_CB_OK;
+}
+
+static int on_route(const struct nlmsghdr *h, void *data)
+{
+    struct found *f = data;
+    const struct rtmsg *m = mnl_nlmsg_get_payload(h);
+    struct link_route r = {.prefix = m->rtm_dst_len};
+    if (m->rtm_family != AF_INET || m->rtm_table != RT_TABLE_MAIN || m->rtm_protocol != ROUTE_PROTOCOL)
+        return MNL_CB_OK;
+    mnl_attr_parse(h, sizeof(*m), on_attr, &r);
+    if (r.via) {
+        if ((f->n & (f->n - 1)) == 0) /* full: 0, 1, 2, 4 ... */
+            f->v = arena_grow(f->mem, f->v, (size_t)f->n * sizeof(r), (size_t)(f->n ? f->n * 2 : 1) * sizeof(r));
+        f->v[f->n++] = r;
+    }
+    return MNL_CB_OK;
+}
+
+int link_routes_sweep(struct link *l, bool (*is_stale)(void *ctx, const struct link_route *found), void *ctx)
+{
+    cleanup_arena struct arena *mem = arena_new();
+    struct found f = {.mem = mem};
+    char bytes[ANSWER_BYTES];
+    struct nlmsghdr *h = mnl_nlmsg_put_header(bytes);
+    h->nlmsg_type = RTM_GETROUTE, h->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP, h->nlmsg_seq = ++l->seq;
+    ((struct rtmsg *)mnl_nlmsg_put_extra_header(h, sizeof(struct rtmsg)))->rtm_family = AF_INET;
+    if (mnl_socket_sendto(l->socket, bytes, h->nlmsg_len) < 0)
+        return -errno;
+    for (int more = 1; more > 0;) {
+        ssize_t n = mnl_socket_recvfrom(l->socket, bytes, sizeof(bytes));
+        if (n < 0 && errno == EINTR)
+            continue;
+        more = n < 0 ? -1 : mnl_cb_run(bytes, (size_t)n, l->seq, mnl_socket_get_portid(l->socket), on_route, &f);
+        if (more < 0)
+            return -errno;
+    }
+    int first = 0;
+    for (int i = 0; i < f.n; i++) {
+        int r = is_stale(ctx, &f.v[i]) ? link_route_remove(l, &f.v[i]) : 0;
+        first = first ? first : r;
+    }
+    return first;
 }
 
 /* The addresses of the two ends follow from what they belong to, so nobody has to ask for them. */
@@ -268,13 +326,13 @@ static int inner_setup(int netns, const struct link_pod *p)
     if (r == 0) {
         struct batch b = {.link = inner};
         const struct link_route gateway = {.dst = LINK_GATEWAY, .prefix = 32, .ifindex = eth0};
-        const struct link_route out = {.prefix = 0, .ifindex = eth0};
+        const struct link_route out = {.via = LINK_GATEWAY, .ifindex = eth0};
         put_link(&b, NULL, 1, IFF_UP); /* lo has index 1 in every namespace */
         put_link(&b, NULL, eth0, IFF_UP);
         put_address(&b, true, eth0, p->address);
         put_neighbour(&b, eth0, LINK_GATEWAY, node_mac);
-        put_route(&b, true, &gateway, 0);
-        put_route(&b, true, &out, LINK_GATEWAY);
+        put_route(&b, true, &gateway);
+        put_route(&b, true, &out);
         r = batch_send(&b);
     }
     link_close(inner);
@@ -303,7 +361,7 @@ static int outer_setup(struct link *l, const struct link_pod *p)
     const struct link_route to = {.dst = p->address, .src = p->node, .prefix = 32, .ifindex = ifindex};
     put_link(&b, NULL, ifindex, IFF_UP);
     put_neighbour(&b, ifindex, p->address, mac);
-    put_route(&b, true, &to, 0);
+    put_route(&b, true, &to);
     return batch_send(&b);
 }
 

@@ -22,7 +22,8 @@
 struct link_route {
     uint32_t dst, src; /* host order; src 0: the kernel's choice */
     int prefix;
-    int ifindex; /* 0: an unreachable route */
+    uint32_t via; /* a gateway on a link of ours; 0: none */
+    int ifindex;  /* 0 without via: an unreachable route */
 };
 
 struct link;                      /* an rtnetlink socket of the namespace it was opened in */
@@ -37,6 +38,8 @@ int link_lo_add(struct link *l, uint32_t address);
 int link_lo_remove(struct link *l, uint32_t address);
 int link_route_put(struct link *l, const struct link_route *r); /* replaces one with the same destination */
 int link_route_remove(struct link *l, const struct link_route *r);
+/* Remove those of our routes by a gateway for which is_stale() says so: after a start, what nobody stands for. */
+int link_routes_sweep(struct link *l, bool (*is_stale)(void *ctx, const struct link_route *found), void *ctx);
 
 struct link_pod {
     const char *name;  /* of the node's end */

@@ -8,6 +8,7 @@ struct ipam;
 struct link;
 struct nft;
 struct proxy;
+struct routes;
 
 /* Addresses are in host order. */
 struct net_config {
@@ -27,6 +28,7 @@ struct network {
     struct nft *nft;
     struct proxy *proxy;
     struct dns_feed *dns;
+    struct routes *routes;
     char dns_text[16];
 };
 

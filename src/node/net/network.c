@@ -14,6 +14,7 @@
 #include "node/net/net_priv.h"
 #include "node/net/nft.h"
 #include "node/net/proxy.h"
+#include "node/net/routes.h"
 
 /* The cluster's pod range is not among the agent's options: it is taken to be the /16 around the node's own. */
 enum { CLUSTER_PREFIX = 16 };
@@ -21,7 +22,7 @@ enum { CLUSTER_PREFIX = 16 };
 int net_config_read(const struct agent_opts *o, struct net_config *ret)
 {
     struct net_config c = {0};
-    if (!ipv4_parse_cidr(str_of(o->pod_cidr ? o->pod_cidr : "10.42.0.0/24"), &c.pods, &c.pods_prefix) ||
+    if (!ipv4_parse_cidr(str_of(o->pod_cidr ? o->pod_cidr : "10.244.0.0/24"), &c.pods, &c.pods_prefix) ||
         !ipv4_parse_cidr(str_of(o->service_cidr ? o->service_cidr : "10.96.0.0/16"), &c.services, &c.services_prefix) ||
         c.services_prefix > 28)
         return -EINVAL;
@@ -48,13 +49,15 @@ static bool has_link(void *ctx, struct str owner, uint32_t address)
     return link_index(name) != 0;
 }
 
-/* Addresses and routes of the node itself. What finds no rule and no pod is turned away here: the pod range is
- * unreachable but for the host routes of living pods; the service range leads to lo (a route must exist, or a local
+/* Addresses and routes of the node itself. What finds no rule and no pod is turned away here: the pods' ranges, the
+ * cluster's and within it this node's, are unreachable but for the routes to living pods and to other nodes (routes.c);
+ * the service range leads to lo (a route must exist, or a local
  * connect() fails before any rule sees it), where nft.c rejects what is left. */
 static int node_setup(struct network *w)
 {
     const struct net_config *c = &w->config;
     const struct link_route pods = {.dst = c->pods, .prefix = c->pods_prefix};
+    const struct link_route cluster = {.dst = c->cluster, .prefix = c->cluster_prefix};
     const struct link_route services = {
         .dst = c->services, .prefix = c->services_prefix, .src = c->node, .ifindex = link_index("lo")};
     int r = link_lo_up(w->link);
@@ -62,6 +65,8 @@ static int node_setup(struct network *w)
         r = link_lo_add(w->link, LINK_GATEWAY);
     if (r == 0)
         r = link_lo_add(w->link, c->dns);
+    if (r == 0)
+        r = link_route_put(w->link, &cluster);
     if (r == 0)
         r = link_route_put(w->link, &pods);
     if (r == 0)
@@ -76,6 +81,7 @@ static void done(struct network *w)
     proxy_free(w->proxy), nft_close(w->nft);
     if (w->dns)
         dns_feed_stop(w->dns), free(w->dns);
+    routes_free(w->routes);
     link_close(w->link), ipam_close(w->ipam);
     free(w);
 }
@@ -137,6 +143,8 @@ static int start(struct node *n, void **ret_ctx)
     struct str dns = ipv4_text(mem, w->config.dns);
     memcpy(w->dns_text, dns.ptr, dns.len);
     start_proxy(w);
+    if (n->api)
+        w->routes = routes_new(n->api, w->link, &w->config, n->name);
     *ret_ctx = w;
     return 0;
 }
@@ -282,6 +290,11 @@ static void remove_links(struct link *l)
         if_freenameindex(all);
 }
 
+static bool every(void *ctx, const struct link_route *found)
+{
+    return true;
+}
+
 int network_purge(const struct agent_opts *opts)
 {
     cleanup_arena struct arena *mem = arena_new();
@@ -291,11 +304,17 @@ int network_purge(const struct agent_opts *opts)
     if (first < 0)
         return first;
     const struct link_route pods = {.dst = c.pods, .prefix = c.pods_prefix};
+    const struct link_route cluster = {.dst = c.cluster, .prefix = c.cluster_prefix};
     const struct link_route services = {.dst = c.services, .prefix = c.services_prefix, .ifindex = link_index("lo")};
     remove_links(l);
-    const int results[] = {
-        link_route_remove(l, &pods), link_route_remove(l, &services),        link_lo_remove(l, LINK_GATEWAY),
-        link_lo_remove(l, c.dns),    files_remove_tree(ipam_dir(opts, mem)), nft_remove_table()};
+    const int results[] = {link_routes_sweep(l, every, NULL),
+                           link_route_remove(l, &cluster),
+                           link_route_remove(l, &pods),
+                           link_route_remove(l, &services),
+                           link_lo_remove(l, LINK_GATEWAY),
+                           link_lo_remove(l, c.dns),
+                           files_remove_tree(ipam_dir(opts, mem)),
+                           nft_remove_table()};
     /* without libnftables there is no table of ours */
     for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++)
         if (results[i] < 0 && results[i] != -ENOENT && !first)

@@ -48,6 +48,7 @@ bool lab_enter(struct lab *l)
     l->node.name = "n1";
     l->node.opts = AGENT_OPTS_INIT;
     l->node.opts.run_dir = l->dir;
+    l->node.opts.pod_cidr = "10.42.0.0/24";
     list_init(&l->node.pods);
     return true;
 }
