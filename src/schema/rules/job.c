@@ -177,6 +177,34 @@ static void check_failure_policy(struct rule_ctx *c, const struct fpath *at, con
         check_failure_rule(c, AT_INDEX(AT(at, "rules"), rule_i), rule, spec, &containers);
 }
 
+static void check_success_rule(struct rule_ctx *c, const struct fpath *at, const struct doc *rule, int64_t completions)
+{
+    const struct doc *count = doc_get(rule, "succeededCount"), *indexes = doc_get(rule, "succeededIndexes");
+    const struct fpath *indexes_at = AT(at, "succeededIndexes"), *count_at = AT(at, "succeededCount");
+    struct str text = doc_string(indexes), why;
+    int64_t total = 0;
+    if (!count && !indexes)
+        rule_required(c, at, "at least one of succeededCount or succeededIndexes must be specified");
+    if (text.len > SUCCEEDED_INDEXES_BYTES_MAX)
+        err_cause(c->err, CAUSE_TOO_LONG, indexes_at, "may not be more than %d bytes", SUCCEEDED_INDEXES_BYTES_MAX);
+    if (!job_index_set(c->mem, text, completions, &total, &why)) {
+        rule_invalid(c, indexes_at, text, "error parsing succeededIndexes: " STR_FMT, STR_ARG(why));
+        total = 0;
+    }
+    if (!doc_is(count, DOC_INT))
+        return;
+    check_nonnegative(c, count_at, count->i);
+    if (count->i > completions)
+        rule_invalid_int(c, count_at, count->i,
+                         "must be less than or equal to %lld (the number of specified completions)",
+                         (long long)completions);
+    if (indexes && count->i > total)
+        rule_invalid_int(c, count_at, count->i,
+                         "must be less than or equal to %lld (the number of indexes in the specified succeededIndexes "
+                         "field)",
+                         (long long)total);
+}
+
 static void check_success_policy(struct rule_ctx *c, const struct fpath *at, const struct doc *spec)
 {
     const struct doc *policy = doc_get(spec, "successPolicy"), *rules = doc_get(policy, "rules");
@@ -192,20 +220,8 @@ static void check_success_policy(struct rule_ctx *c, const struct fpath *at, con
     if (doc_len(rules) > SUCCESS_RULES_MAX)
         err_cause_int(c->err, CAUSE_TOO_MANY, rules_at, doc_len(rules), "must have at most %d items",
                       SUCCESS_RULES_MAX);
-    rule_each (rule, rules) {
-        const struct fpath *item = AT_INDEX(rules_at, rule_i);
-        const struct doc *count = doc_get(rule, "succeededCount"), *indexes = doc_get(rule, "succeededIndexes");
-        if (!count && !indexes)
-            rule_required(c, item, "at least one of succeededCount or succeededIndexes must be specified");
-        if (doc_string(indexes).len > SUCCEEDED_INDEXES_BYTES_MAX)
-            err_cause(c->err, CAUSE_TOO_LONG, AT(item, "succeededIndexes"), "may not be more than %d bytes",
-                      SUCCEEDED_INDEXES_BYTES_MAX);
-        if (doc_is(count, DOC_INT) && check_nonnegative(c, AT(item, "succeededCount"), count->i) &&
-            count->i > doc_int(spec, "completions", INT32_MAX))
-            rule_invalid_int(c, AT(item, "succeededCount"), count->i,
-                             "must be less than or equal to %lld (the number of specified completions)",
-                             (long long)doc_int(spec, "completions", 0));
-    }
+    rule_each (rule, rules)
+        check_success_rule(c, AT_INDEX(rules_at, rule_i), rule, doc_int(spec, "completions", 0));
 }
 
 static void check_restart_policy(struct rule_ctx *c, const struct fpath *at, const struct doc *spec)
@@ -238,29 +254,46 @@ void check_job_spec(struct rule_ctx *c, const struct fpath *at, const struct doc
 static const char *const uid_labels[] = {"controller-uid", "job-name", "batch.kubernetes.io/controller-uid",
                                          "batch.kubernetes.io/job-name"};
 
+static const struct doc *template_labels(const struct doc *job)
+{
+    return doc_get(doc_get(doc_get(doc_get(job, "spec"), "template"), "metadata"), "labels");
+}
+
+/* Jobs of before 1.27 have the first two only, and may keep them so. */
+static int labels_asked(const struct doc *old)
+{
+    const struct doc *labels = template_labels(old);
+    return old && (!doc_get(labels, uid_labels[2]) || !doc_get(labels, uid_labels[3])) ? 2 : 4;
+}
+
+struct expected_labels {
+    const struct doc *meta;
+    int count;
+};
+
 static struct str expected_label(void *data, struct str key, bool *found)
 {
-    const struct doc *meta = data;
-    for (int i = 0; i < 4; i++)
+    const struct expected_labels *e = data;
+    for (int i = 0; i < e->count; i++)
         if (str_is(key, uid_labels[i])) {
             *found = true;
-            return doc_str(meta, i % 2 ? "name" : "uid");
+            return doc_str(e->meta, i % 2 ? "name" : "uid");
         }
     *found = false;
     return STR("");
 }
 
-static void check_generated(struct rule_ctx *c, const struct doc *obj, const struct doc *spec,
+static void check_generated(struct rule_ctx *c, const struct doc *obj, const struct doc *old,
                             const struct selector *sel)
 {
-    const struct doc *meta = doc_get(obj, "metadata"),
-                     *labels = doc_get(doc_get(doc_get(spec, "template"), "metadata"), "labels");
+    const struct doc *meta = doc_get(obj, "metadata"), *spec = doc_get(obj, "spec"), *labels = template_labels(obj);
+    struct expected_labels expected = {.meta = meta, .count = labels_asked(old)};
     const struct fpath *at = AT_META(AT(&spec_at, "template"), "labels");
     if (doc_bool(spec, "manualSelector", false) || !rule_has(spec, "selector"))
         return;
     if (!doc_str(meta, "uid").len)
         rule_required(c, AT_META(NULL, "uid"), NULL);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < expected.count; i++) {
         struct str want = doc_str(meta, i % 2 ? "name" : "uid");
         const struct doc *value = doc_get(labels, uid_labels[i]);
         if (!value)
@@ -268,7 +301,7 @@ static void check_generated(struct rule_ctx *c, const struct doc *obj, const str
         else if (!str_eq(doc_string(value), want))
             rule_invalid_doc(c, AT_KEY(at, str_of(uid_labels[i])), labels, "must be '" STR_FMT "'", STR_ARG(want));
     }
-    if (sel && !selector_matches_get(sel, expected_label, (void *)(uintptr_t)meta))
+    if (sel && !selector_matches_get(sel, expected_label, &expected))
         rule_invalid_doc(c, AT(&spec_at, "selector"), doc_get(spec, "selector"), "`selector` not auto-generated");
 }
 
@@ -297,24 +330,53 @@ static void check_pod_names(struct rule_ctx *c, const struct doc *obj, const str
                      STR_ARG(host));
 }
 
-/* Where the pods may run can still be said before a suspended Job has started. */
+/* A Job that was told to stop, and whose pods are gone or never were. */
+static bool is_at_rest(const struct doc *spec, const struct doc *status)
+{
+    bool stopped = !rule_has(status, "startTime");
+    doc_each (cond, doc_get(status, "conditions"))
+        stopped |= str_is(doc_str(cond, "type"), "Suspended") && str_is(doc_str(cond, "status"), "True");
+    return doc_bool(spec, "suspend", false) && stopped && doc_int(status, "active", 0) == 0;
+}
+
+/* Takes out of a template what may change while its Job is at rest: where its pods run, and on how much. */
+static void drop_mutable(struct rule_ctx *c, struct doc *template)
+{
+    static const char *const placement[] = {"nodeSelector", "tolerations", "schedulingGates", NULL},
+                             *const lists[] = {"containers", "initContainers", NULL};
+    struct doc *pod = doc_sub(c->mem, template, "spec"), *meta = doc_sub(c->mem, template, "metadata");
+    for (const char *const *f = placement; *f; f++)
+        doc_del(pod, *f);
+    doc_del(doc_sub(c->mem, pod, "affinity"), "nodeAffinity");
+    for (const char *const *l = lists; *l; l++)
+        doc_each (ctr, doc_get(pod, *l))
+            doc_del((struct doc *)(uintptr_t)ctr, "resources");
+    doc_del(meta, "labels");
+    doc_del(meta, "annotations");
+}
+
 static void check_template_change(struct rule_ctx *c, const struct doc *spec, const struct doc *old,
                                   const struct doc *old_status)
 {
-    static const char *const may[] = {"nodeSelector", "tolerations", "schedulingGates", NULL};
     const struct doc *value = doc_get(spec, "template"), *before = doc_get(old, "template");
     struct doc *now = doc_copy(c->mem, value), *was = doc_copy(c->mem, before);
-    if (doc_bool(old, "suspend", false) && !rule_has(old_status, "startTime")) {
-        struct doc *pods[2] = {doc_sub(c->mem, now, "spec"), doc_sub(c->mem, was, "spec")};
-        for (int i = 0; i < 2; i++) {
-            for (const char *const *f = may; *f; f++)
-                doc_del(pods[i], *f);
-            doc_del(doc_sub(c->mem, pods[i], "affinity"), "nodeAffinity");
-            doc_del(i ? was : now, "metadata");
-        }
+    if (is_at_rest(old, old_status)) {
+        drop_mutable(c, now);
+        drop_mutable(c, was);
     }
     if (!rule_equal(now, was))
         rule_invalid_doc(c, AT(&spec_at, "template"), value, "field is immutable");
+}
+
+/* An Indexed Job grows and shrinks by both numbers at once. */
+static void check_completions_change(struct rule_ctx *c, const struct doc *spec, const struct doc *old)
+{
+    const struct doc *now = doc_get(spec, "completions"), *was = doc_get(old, "completions");
+    const struct fpath *at = AT(&spec_at, "completions");
+    if (!str_is(doc_str(spec, "completionMode"), "Indexed"))
+        check_immutable(c, at, now, was);
+    else if (doc_is(now, DOC_INT) && !rule_equal(now, was) && !rule_equal(now, doc_get(spec, "parallelism")))
+        rule_invalid_int(c, at, now->i, "can only be modified in tandem with spec.parallelism");
 }
 
 static void check_job_change(struct rule_ctx *c, const struct doc *spec, const struct doc *old,
@@ -322,10 +384,7 @@ static void check_job_change(struct rule_ctx *c, const struct doc *spec, const s
 {
     static const char *const fixed[] = {"completionMode", "podFailurePolicy", "backoffLimitPerIndex",
                                         "managedBy",      "successPolicy",    NULL};
-    const struct doc *now = doc_get(spec, "completions");
-    bool elastic = str_is(doc_str(spec, "completionMode"), "Indexed") && rule_equal(now, doc_get(spec, "parallelism"));
-    if (!elastic || !now || !rule_has(old, "completions"))
-        check_immutable(c, AT(&spec_at, "completions"), now, doc_get(old, "completions"));
+    check_completions_change(c, spec, old);
     check_immutable(c, AT(&spec_at, "selector"), doc_get(spec, "selector"), doc_get(old, "selector"));
     check_template_change(c, spec, old, old_status);
     for (const char *const *f = fixed; *f; f++)
@@ -336,31 +395,12 @@ void validate_job(struct rule_ctx *c, const struct doc *obj, const struct doc *o
 {
     const struct doc *spec = doc_get(obj, "spec");
     const struct selector *sel = selector_from_doc(c->mem, doc_get(spec, "selector"), NULL);
-    if (!old)
-        check_generated(c, obj, spec, sel);
+    check_generated(c, obj, old, sel);
     check_job_spec(c, &spec_at, spec);
     check_job_selector(c, spec, sel);
+    check_pod_names(c, obj, spec);
     if (old)
         check_job_change(c, spec, doc_get(old, "spec"), doc_get(old, "status"));
-    else
-        check_pod_names(c, obj, spec);
-}
-
-void validate_job_status(struct rule_ctx *c, const struct doc *obj, const struct doc *old, const struct fpath *at)
-{
-    static const char *const counts[] = {"active", "succeeded", "failed", "ready", "terminating", NULL},
-                             *const lists[] = {"succeeded", "failed", NULL};
-    const struct doc *status = doc_get(obj, "status"), *uncounted = doc_get(status, "uncountedTerminatedPods");
-    cleanup_set struct rule_set seen = {0};
-    check_nonnegative_in(c, AT(at, "status"), status, counts);
-    for (const char *const *l = lists; *l; l++)
-        rule_each (uid, doc_get(uncounted, *l)) {
-            const struct fpath *item = AT_INDEX(AT(AT(AT(at, "status"), "uncountedTerminatedPods"), *l), uid_i);
-            if (!doc_string(uid).len)
-                rule_invalid(c, item, STR(""), "must not be empty");
-            else if (!rule_set_add(&seen, doc_string(uid)))
-                rule_duplicate(c, item, doc_string(uid));
-        }
 }
 
 /* ---- CronJob */

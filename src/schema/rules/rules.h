@@ -162,5 +162,7 @@ void check_csi_driver(struct rule_ctx *c, const struct fpath *at, struct str dri
 void check_claim_spec(struct rule_ctx *c, const struct fpath *at, const struct doc *spec);
 void check_preemption_policy(struct rule_ctx *c, const struct fpath *at, struct str policy);
 void check_job_spec(struct rule_ctx *c, const struct fpath *at, const struct doc *spec);
+/* "1,3-5" of 0..completions-1, ascending (job_status.c). false: *ret_why says in Go's words what is wrong. */
+bool job_index_set(struct arena *mem, struct str text, int64_t completions, int64_t *ret_count, struct str *ret_why);
 
 #endif
