@@ -28,8 +28,6 @@ static const struct controller_kind *const kinds[] = {
     &controller_pod_gc,
     &controller_csr,
     &controller_clusterrole_aggregation,
-    &controller_token_cleaner,
-    &controller_bootstrap_signer,
 };
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
@@ -288,7 +286,6 @@ static void see_present(struct watch *w, struct cache *cache)
     for (struct obj *o; (o = cache_next(&it));) {
         struct cache_event ev = {.rev = o->rev, .type = CACHE_ADDED, .obj = o};
         wake(w, &ev);
-        cache_event_done(&ev);
     }
 }
 
