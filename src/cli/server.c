@@ -15,6 +15,7 @@
 #include "cli/trim.h"
 #include "control/control.h"
 #include "gate/gate.h"
+#include "registry/registry.h"
 #include "sched/sched.h"
 
 enum { STOP_GRACE_MS = 2000, STOP_POLL_MS = 1 };
@@ -28,6 +29,7 @@ struct server {
     struct writer *writer;
     struct gate *gate;
     struct api *api;
+    struct registry *registry;
     struct http_server *http;
     struct controllers *controllers;
     struct sched *sched;
@@ -158,6 +160,31 @@ static struct str advertise(struct server *s)
     return str_fmt(s->mem, "127.0.0.1" STR_FMT, STR_ARG(str_from(listen, colon < 0 ? listen.len : (size_t)colon)));
 }
 
+/* The registry's paths lie beside the API's on the same port. */
+static void on_request(void *ctx, struct exchange *x)
+{
+    struct server *s = ctx;
+    if (registry_wants(x))
+        registry_handle(s->registry, x);
+    else
+        api_handle(s->api, x);
+}
+
+static size_t body_max(void *ctx, const struct exchange *x)
+{
+    return api_body_max(((struct server *)ctx)->api, x);
+}
+
+static bool streams_body(void *ctx, const struct exchange *x)
+{
+    return registry_wants(x);
+}
+
+static struct str error_body(void *ctx, struct arena *mem, int status, const char *text, const char **ret_content_type)
+{
+    return api_error_body(((struct server *)ctx)->api, mem, status, text, ret_content_type);
+}
+
 static void on_gate(void *ctx, int error, struct str why)
 {
     struct server *s = ctx;
@@ -173,12 +200,18 @@ static void on_gate(void *ctx, int error, struct str why)
                                         .writer = s->writer,
                                         .gate = s->gate,
                                         .advertise = advertise(s)});
+    s->registry = registry_new(&(struct registry_opts){.loop = s->loop,
+                                                       .gate = s->gate,
+                                                       .cache = s->cache,
+                                                       .dir = str_fmtz(s->mem, "%s/registry", arg(s->args, "data-dir")),
+                                                       .grace_s = atoi(arg(s->args, "registry-grace"))});
     s->http = http_server_new(&(struct http_server_opts){.loop = s->loop,
                                                          .tls = gate_server_tls(s->gate),
-                                                         .handle = api_handle,
-                                                         .ctx = s->api,
-                                                         .body_max = api_body_max,
-                                                         .error_body = api_error_body});
+                                                         .handle = on_request,
+                                                         .ctx = s,
+                                                         .body_max = body_max,
+                                                         .streams_body = streams_body,
+                                                         .error_body = error_body});
     int r = http_server_listen(s->http, listen);
     if (r < 0) {
         cli_fail("can't listen on %s: %s", listen, strerror(-r));
@@ -236,6 +269,7 @@ static int start(struct server *s)
 static void clean_up(struct server *s)
 {
     http_server_free(s->http);
+    registry_free(s->registry);
     api_free(s->api);
     gate_free(s->gate);
     writer_free(s->writer);
@@ -298,6 +332,7 @@ static const struct option_row options[] = {
     {"dns-ip", "IP", "address of cluster DNS", "10.96.0.10"},
     {"node-name", "NAME", "write credentials for an agent of this name on this machine to DIR/agent", NULL},
     {"ready-fd", "FD", "a line is written here when the API is ready (for sampan up)", NULL},
+    {"registry-grace", "SECONDS", "how long the image registry keeps what nothing refers to", "3600"},
     {"node-address", "IP", "address of that node", NULL},
     OPTION_LOG_LEVEL,
     {NULL, NULL, NULL, NULL},
