@@ -157,34 +157,49 @@ static bool is_health(struct str path)
     return false;
 }
 
-/* Anonymous requests end here: only health is for everybody. */
+static struct gate_attrs attrs_of(const struct api_req *r, const char *verb)
+{
+    const struct request_info *i = &r->info;
+    struct gate_attrs a = {.verb = str_of(verb)};
+    if (!i->is_resource) {
+        a.path = i->path;
+        return a;
+    }
+    a.group = i->group, a.version = i->version, a.resource = i->resource, a.subresource = i->sub;
+    a.ns = i->ns, a.name = i->name;
+    if (!strcmp(verb, "list") || !strcmp(verb, "watch") || !strcmp(verb, "deletecollection"))
+        a.field_selector = query_get(&r->query, "fieldSelector");
+    return a;
+}
+
+/* Anonymous requests end here, but for what RBAC lets strangers read: /version, and the ConfigMap cluster-info, with
+ * which a machine begins to join. */
+static bool is_for_strangers(struct api_req *r, const struct user *u)
+{
+    struct gate_attrs a = attrs_of(r, "get");
+    struct str why;
+    return !strcmp(r->info.verb, "get") && gate_authorize(r->api->gate, r->mem, u, &a, &why);
+}
+
 static bool authenticate(struct api_req *r)
 {
     struct err why = ERR(r->mem);
-    r->user = gate_authenticate(r->api->gate, r->x, &why);
-    if (r->user && !str_is(r->user->name, "system:anonymous"))
+    const struct user *u = gate_authenticate(r->api->gate, r->x, &why);
+    if (u && (!str_is(u->name, "system:anonymous") || is_for_strangers(r, u))) {
+        r->user = u;
         return true;
-    if (r->user || why.reason == ERR_UNAUTHORIZED || why.reason == ERR_NONE)
+    }
+    if (u || why.reason == ERR_UNAUTHORIZED || why.reason == ERR_NONE)
         err_set(&r->err, ERR_UNAUTHORIZED, "Unauthorized");
     else
         err_copy(&r->err, &why); /* impersonation that is not allowed */
-    r->user = NULL;
     return false;
 }
 
 static bool may(struct api_req *r, const char *verb)
 {
     struct str why = STR_NULL;
-    const struct request_info *i = &r->info;
-    struct gate_attrs a = {.verb = str_of(verb)};
-    if (i->is_resource) {
-        a.group = i->group, a.version = i->version, a.resource = i->resource, a.subresource = i->sub;
-        a.ns = i->ns, a.name = i->name;
-        if (!strcmp(verb, "list") || !strcmp(verb, "watch") || !strcmp(verb, "deletecollection"))
-            a.field_selector = query_get(&r->query, "fieldSelector");
-    } else {
-        a.path = i->path;
-    }
+    struct gate_attrs a = attrs_of(r, verb);
     if (gate_authorize(r->api->gate, r->mem, r->user, &a, &why))
         return true;
     gate_forbid(&r->err, r->user, &a, why);

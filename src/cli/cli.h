@@ -42,7 +42,7 @@ int cli_wrong(const struct args *a, const char *option, const char *why);
 int set_log_level(const struct args *a); /* 0, or EXIT_USAGE after a line that says why */
 
 extern const struct command command_agent, command_completion, command_convert, command_down, command_image_import,
-    command_image_ls, command_kubeconfig, command_server, command_status, command_store_repair, command_up,
-    command_version;
+    command_image_ls, command_kubeconfig, command_server, command_status, command_store_repair, command_token_create,
+    command_token_delete, command_token_list, command_up, command_version;
 
 #endif

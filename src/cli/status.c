@@ -3,44 +3,17 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/io.h"
-#include "base/loop.h"
+#include "cli/admin.h"
 #include "cli/cli.h"
-#include "doc/doc.h"
-#include "http/client.h"
-
-enum { ANSWER_MS_MAX = 5000, KUBECONFIG_BYTES_MAX = 1 << 20 };
 
 struct status {
-    struct arena *mem;
-    struct loop *loop;
-    struct tls_context *tls;
-    struct http_client *client;
-    int code, error; /* of the last answer */
-    struct str body;
+    struct admin admin;
     int bad;
 };
 
-static void on_done(void *ctx, const struct http_reply *reply)
-{
-    struct status *s = ctx;
-    s->code = reply->status, s->error = reply->error;
-    s->body = str_dup(s->mem, reply->body);
-    loop_stop(s->loop);
-}
-
 static const struct doc *get(struct status *s, const char *path)
 {
-    struct err err = ERR(s->mem);
-    s->code = 0, s->body = STR_NULL;
-    http_client_send(s->client, &(struct http_request){.method = "GET",
-                                                       .path = str_of(path),
-                                                       .accept = "application/json",
-                                                       .timeout_ms = ANSWER_MS_MAX,
-                                                       .on_done = on_done,
-                                                       .ctx = s});
-    loop_run(s->loop);
-    return s->code == 200 ? doc_parse(s->mem, s->body, NULL, &err) : NULL;
+    return admin_ask(&s->admin, "GET", path, NULL);
 }
 
 static void line(struct status *s, bool good, const char *what, const char *fmt, ...)
@@ -59,15 +32,15 @@ static void line(struct status *s, bool good, const char *what, const char *fmt,
 static bool show_server(struct status *s)
 {
     get(s, "/readyz?verbose");
-    if (s->code == 200) {
+    if (s->admin.code == 200) {
         line(s, true, "server", "ready");
         return true;
     }
-    if (!s->code) {
-        line(s, false, "server", "no answer: %s", strerror(-s->error));
+    if (!s->admin.code) {
+        line(s, false, "server", "no answer: %s", strerror(-s->admin.error));
         return false;
     }
-    struct str rest = s->body, one;
+    struct str rest = s->admin.body, one;
     while (str_next(&rest, '\n', &one))
         if (str_starts(one, STR("[-]")))
             line(s, false, "server", STR_FMT, STR_ARG(str_from(one, 3)));
@@ -130,59 +103,21 @@ static void show_pods(struct status *s)
         else
             line(s, false, "pod", STR_FMT "/" STR_FMT " " STR_FMT ": " STR_FMT, STR_ARG(doc_str(meta, "namespace")),
                  STR_ARG(doc_str(meta, "name")), STR_ARG(doc_str(doc_get(pod, "status"), "phase")),
-                 STR_ARG(reason_of(s->mem, pod)));
+                 STR_ARG(reason_of(s->admin.mem, pod)));
     }
     line(s, true, "pods", "%d of %d well", good, all);
 }
 
-static struct str decoded(struct arena *mem, const struct doc *d, const char *key)
-{
-    struct str pem = STR_NULL;
-    str_base64_dec(mem, doc_str(d, key), &pem);
-    return pem;
-}
-
-/* The server and credentials that the administrator's kubeconfig names. */
-static int connect_to(struct status *s, const char *path)
-{
-    struct err err = ERR(s->mem);
-    struct str text;
-    const char *why = "";
-    int r = io_read_whole(s->mem, path, KUBECONFIG_BYTES_MAX, &text);
-    if (r < 0)
-        return cli_fail("%s: %s; has a server ever started here?", path, strerror(-r));
-    const struct doc *config = doc_parse_yaml(s->mem, text, NULL, NULL, &err);
-    const struct doc *cluster = doc_get(doc_first(doc_get(config, "clusters")), "cluster"),
-                     *user = doc_get(doc_first(doc_get(config, "users")), "user");
-    struct str server = doc_str(cluster, "server"), https = STR("https://");
-    if (!str_starts(server, https))
-        return cli_fail("%s: no server in it", path);
-    s->tls = tls_client_new(decoded(s->mem, cluster, "certificate-authority-data"),
-                            decoded(s->mem, user, "client-certificate-data"), decoded(s->mem, user, "client-key-data"),
-                            &why);
-    if (!s->tls)
-        return cli_fail("%s: %s", path, why);
-    s->client = http_client_new(&(struct http_client_opts){.loop = s->loop,
-                                                           .address = str_z(s->mem, str_from(server, https.len)),
-                                                           .server_name = "kubernetes",
-                                                           .tls = s->tls});
-    return 0;
-}
-
 static int run(struct args *a)
 {
-    struct status s = {.mem = a->mem, .loop = loop_new_uv()};
-    int r = connect_to(&s, str_fmtz(a->mem, "%s/admin.kubeconfig", arg(a, "data-dir")));
-    if (r)
-        return r;
-    if (show_server(&s)) {
+    struct status s = {.bad = 0};
+    int r = admin_open(&s.admin, a->mem, arg(a, "data-dir"));
+    if (!r && show_server(&s)) {
         show_nodes(&s);
         show_pods(&s);
     }
-    http_client_free(s.client);
-    tls_context_free(s.tls);
-    loop_free(s.loop);
-    return s.bad != 0;
+    admin_close(&s.admin);
+    return r ? r : s.bad != 0;
 }
 
 static const struct option_row options[] = {{"data-dir", "DIR", "the server's state", SAMPAN_DATA_DIR "/server"},

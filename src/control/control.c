@@ -28,6 +28,8 @@ static const struct controller_kind *const kinds[] = {
     &controller_pod_gc,
     &controller_csr,
     &controller_clusterrole_aggregation,
+    &controller_token_cleaner,
+    &controller_bootstrap_signer,
 };
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 

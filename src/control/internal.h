@@ -4,6 +4,7 @@
 
 #include "control/control.h"
 
+extern const struct controller_kind controller_bootstrap_signer;
 extern const struct controller_kind controller_clusterrole_aggregation;
 extern const struct controller_kind controller_csr;
 extern const struct controller_kind controller_deployment;
@@ -21,6 +22,7 @@ extern const struct controller_kind controller_replicaset;
 extern const struct controller_kind controller_root_ca;
 extern const struct controller_kind controller_service_account;
 extern const struct controller_kind controller_taint_eviction;
+extern const struct controller_kind controller_token_cleaner;
 extern const struct controller_kind controller_ttl_after_finished;
 
 #endif

@@ -11,6 +11,8 @@
 #include "base/log.h"
 
 enum { STAGES = 2, RETRY_MS = 1000 };
+#define AUTHENTICATION_CONFIG "extension-apiserver-authentication"
+#define CLUSTER_INFO          "cluster-info"
 
 struct bootstrap {
     struct gate *g;
@@ -403,21 +405,16 @@ static void ensure_text(struct bootstrap *b, struct arena *mem, const struct tex
     ensure(b, mem, res, row->ns, d);
 }
 
-/* What API servers beside this one need to know whom to believe; one that lacks something is completed. */
-static void ensure_authentication_config(struct bootstrap *b, struct arena *mem)
+/* Made, or given what it lacks of data; what others put there stays. */
+static void ensure_config_map(struct bootstrap *b, struct arena *mem, const char *ns, const char *name,
+                              struct doc *data)
 {
     const struct resource *res = schema_stored("", "configmaps");
-    struct str name = STR("extension-apiserver-authentication"), ns = STR("kube-system");
-    struct doc *d = new_object(mem, res, name.ptr), *data = doc_sub(mem, d, "data");
-    doc_put_str(mem, data, "client-ca-file", b->g->ca.cert_pem);
-    doc_put_str(mem, data, "requestheader-allowed-names", STR("[\"front-proxy-client\"]"));
-    doc_put_str(mem, data, "requestheader-client-ca-file", b->g->front_ca.cert_pem);
-    doc_put_str(mem, data, "requestheader-extra-headers-prefix", STR("[\"X-Remote-Extra-\"]"));
-    doc_put_str(mem, data, "requestheader-group-headers", STR("[\"X-Remote-Group\"]"));
-    doc_put_str(mem, data, "requestheader-username-headers", STR("[\"X-Remote-User\"]"));
-    const struct obj *present = cache_find(b->g->o.cache, res, ns, name);
+    const struct obj *present = cache_find(b->g->o.cache, res, str_of(ns), str_of(name));
     if (!present) {
-        ensure(b, mem, res, "kube-system", d);
+        struct doc *d = new_object(mem, res, name);
+        doc_put(mem, d, "data", data);
+        ensure(b, mem, res, ns, d);
         return;
     }
     const struct doc *was = doc_get(obj_doc(mem, present), "data");
@@ -427,9 +424,36 @@ static void ensure_authentication_config(struct bootstrap *b, struct arena *mem)
     if (same)
         return;
     struct doc *patch = doc_new_object(mem);
-    doc_put(mem, patch, "data", doc_copy(mem, data));
+    doc_put(mem, patch, "data", data);
     b->waiting++;
-    write_merge(b->g->o.writer, NULL, res, NULL, ns, name, patch, on_written, b);
+    write_merge(b->g->o.writer, NULL, res, NULL, str_of(ns), str_of(name), patch, on_written, b);
+}
+
+/* What API servers beside this one need to know whom to believe. */
+static void ensure_authentication_config(struct bootstrap *b, struct arena *mem)
+{
+    struct doc *data = doc_new_object(mem);
+    doc_put_str(mem, data, "client-ca-file", b->g->ca.cert_pem);
+    doc_put_str(mem, data, "requestheader-allowed-names", STR("[\"front-proxy-client\"]"));
+    doc_put_str(mem, data, "requestheader-client-ca-file", b->g->front_ca.cert_pem);
+    doc_put_str(mem, data, "requestheader-extra-headers-prefix", STR("[\"X-Remote-Extra-\"]"));
+    doc_put_str(mem, data, "requestheader-group-headers", STR("[\"X-Remote-Group\"]"));
+    doc_put_str(mem, data, "requestheader-username-headers", STR("[\"X-Remote-User\"]"));
+    ensure_config_map(b, mem, "kube-system", AUTHENTICATION_CONFIG, data);
+}
+
+/* What a machine reads before it trusts anybody, in kubeadm's form; control/bootstrap_tokens.c signs it. */
+static void ensure_cluster_info(struct bootstrap *b, struct arena *mem)
+{
+    struct doc *data = doc_new_object(mem);
+    struct str ca = str_base64(mem, b->g->ca.cert_pem);
+    doc_put_str(mem, data, "kubeconfig",
+                str_fmt(mem,
+                        "apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: " STR_FMT
+                        "\n    server: https://" STR_FMT "\n  name: \"\"\ncontexts: null\ncurrent-context: \"\"\n"
+                        "kind: Config\npreferences: {}\nusers: null\n",
+                        STR_ARG(ca), STR_ARG(b->g->o.advertise)));
+    ensure_config_map(b, mem, "kube-public", CLUSTER_INFO, data);
 }
 
 static void run_stage(struct bootstrap *b, struct arena *mem)
@@ -444,6 +468,7 @@ static void run_stage(struct bootstrap *b, struct arena *mem)
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         ensure_text(b, mem, &texts[i]);
     ensure_authentication_config(b, mem);
+    ensure_cluster_info(b, mem);
     for (const struct default_level *r = default_levels; r->name; r++)
         ensure_level(b, mem, r);
     for (const struct default_flow *r = default_flows; r->name; r++)
@@ -496,8 +521,8 @@ static bool is_watched(const struct obj *o)
 {
     return !strcmp(o->res->group, RBAC) || !strcmp(o->res->group, FLOW_GROUP) || !strcmp(o->res->kind, "Namespace") ||
            !strcmp(o->res->kind, "PriorityClass") || !strcmp(o->res->kind, "ServiceCIDR") ||
-           str_is(o->name, "kubernetes") || str_is(o->name, "kube-dns") ||
-           str_is(o->name, "extension-apiserver-authentication");
+           str_is(o->name, "kubernetes") || str_is(o->name, "kube-dns") || str_is(o->name, AUTHENTICATION_CONFIG) ||
+           str_is(o->name, CLUSTER_INFO);
 }
 
 static void on_event(struct cache_sub *sub, struct cache_event *ev)

@@ -31,6 +31,10 @@ const struct user *token_authenticate(struct gate *g, struct arena *mem, struct 
                                       int count, struct err *err);
 void tokens_done(struct gate *g);
 
+/* bootstrap_authn.c: a token of the form id.secret. */
+const struct user *bootstrap_token_authenticate(struct gate *g, struct arena *mem, struct str id, struct str secret,
+                                                struct err *err);
+
 /* rbac.c: roles and bindings, compiled from the cache whenever one of them changed. */
 struct rbac *rbac_new(struct gate *g);
 struct rbac *rbac_free(struct rbac *r);

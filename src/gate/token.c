@@ -2,6 +2,7 @@
  *
  * Source: KEP-1205 (bound service account tokens), RFC 7519; kubernetes pkg/serviceaccount/claims.go. */
 #include "gate/internal.h"
+#include "schema/bootstrap_token.h"
 
 enum { TOKENS_SEEN_MAX = 4096, TOKEN_BYTES_MAX = 8192, TOKEN_LEEWAY_S = 0, TOKEN_SECONDS_MIN = 600 };
 
@@ -187,9 +188,21 @@ static const struct user *user_of(struct arena *mem, const struct doc *claims)
     return u;
 }
 
+/* Tokens that know no audience are for the API server. */
+static bool api_is_meant(const struct gate *g, const struct str *audiences, int count)
+{
+    bool found = !count;
+    for (int i = 0; i < count; i++)
+        found |= str_eq(audiences[i], g->o.issuer);
+    return found;
+}
+
 const struct user *token_authenticate(struct gate *g, struct arena *mem, struct str token, const struct str *audiences,
                                       int count, struct err *err)
 {
+    struct str id, secret;
+    if (bootstrap_token_split(token, &id, &secret) && api_is_meant(g, audiences, count))
+        return bootstrap_token_authenticate(g, mem, id, secret, err);
     const struct doc *claims = verify(g, token), *k8s = doc_get(claims, "kubernetes.io");
     int64_t now = now_s(g);
     struct str ns = doc_str(k8s, "namespace");
