@@ -100,7 +100,7 @@ bool container_active(const struct container *c)
 static bool restarts(const struct container *c)
 {
     const struct pod *p = c->pod;
-    if (p->deleting || p->end_phase || p->state >= POD_STOP)
+    if (p->deleting || p->end_phase || p->state >= POD_STOP || c->kind == KIND_EPHEMERAL)
         return false;
     if (c->kind == KIND_SIDECAR)
         return true;

@@ -266,16 +266,39 @@ static int confinement(struct container *c, struct spec_in *in, struct arena *me
     return 1;
 }
 
+/* The PID namespace to be in: of the pod, of the container that is debugged, or one of its own. */
+static int pid_namespace(struct container *c, struct spec_in *in, struct arena *mem, struct str *ret_why)
+{
+    struct str name = c->kind == KIND_EPHEMERAL ? doc_str(c->spec, "targetContainerName") : STR_NULL;
+    const struct container *target = name.len ? pod_container(c->pod, name) : NULL;
+    in->host_pid = c->pod->host_pid;
+    if (c->pod->share_pid)
+        in->pidns = str_of(sandbox_path(c->pod, mem, "pid"));
+    if (!name.len)
+        return 1;
+    if (!target || !target->id[0])
+        return *ret_why = str_fmt(mem, "unable to find target container " STR_FMT, STR_ARG(name)), -1;
+    if (target->pid <= 0)
+        return *ret_why = str_fmt(mem,
+                                  "failed to generate container \"%s\" spec: invalid target container: container "
+                                  "\"%s\" is not running - in state CONTAINER_EXITED",
+                                  c->id, target->id),
+               LAUNCH_REFUSED;
+    if (!c->pod->share_pid)
+        in->pidns = str_fmt(mem, "/proc/%d/ns/pid", target->pid);
+    return 1;
+}
+
 int launch_config(struct container *c, struct arena *mem, struct doc **ret, struct str *ret_why)
 {
     struct pod *p = c->pod;
     struct spec_in *in = arena_new_of(mem, struct spec_in);
-    in->pod = p->spec, in->container = c->spec, in->host_pid = p->host_pid,
-    in->cgroup_v2 = p->node->cgroup_mode == CGROUP_V2;
+    in->pod = p->spec, in->container = c->spec, in->cgroup_v2 = p->node->cgroup_mode == CGROUP_V2;
     int r = environment(c, in, mem, ret_why);
     r = r > 0 ? arguments(c, in, mem, ret_why) : r;
     r = r > 0 ? identity(c, in, mem, ret_why) : r;
     r = r > 0 ? confinement(c, in, mem, ret_why) : r;
+    r = r > 0 ? pid_namespace(c, in, mem, ret_why) : r;
     if (r <= 0)
         return r;
     if (volumes_mounts(p, c, in, mem, ret_why) < 0)
@@ -285,8 +308,6 @@ int launch_config(struct container *c, struct arena *mem, struct doc **ret, stru
         in->netns = str_of(sandbox_path(p, mem, "net")), in->utsns = str_of(sandbox_path(p, mem, "uts"));
     if (!p->host_ipc)
         in->ipcns = str_of(sandbox_path(p, mem, "ipc"));
-    if (p->share_pid)
-        in->pidns = str_of(sandbox_path(p, mem, "pid"));
     in->rootfs = str_of(runtime_bundle(p->node, mem, c->id, "rootfs"));
     in->cgroup = str_fmt(mem, "/%s/%s", p->cgroup, c->id);
     int64_t memory_request;

@@ -82,11 +82,28 @@ struct container *container_find(struct node *n, const char *id)
 
 /* ---- birth, change, death */
 
+/* Ephemeral containers come while the pod runs, and never go. */
+static void add_ephemeral(struct pod *p)
+{
+    int index = 0;
+    doc_each (s, doc_get(p->spec, "ephemeralContainers")) {
+        index++;
+        if (pod_container(p, doc_str(s, "name")))
+            continue;
+        struct container **more = arena_array(p->keep, struct container *, p->container_count + 1);
+        memcpy(more, p->containers, sizeof(*more) * (size_t)p->container_count);
+        more[p->container_count++] = container_new(p, KIND_EPHEMERAL, doc_str(s, "name"), index - 1);
+        p->containers = more;
+    }
+}
+
 static void take_object(struct pod *p, const struct doc *obj)
 {
     struct arena *old = p->mem;
     p->mem = arena_new();
     p->obj = doc_copy_deep(p->mem, obj), p->spec = doc_get(p->obj, "spec");
+    if (p->container_count)
+        add_ephemeral(p);
     static const char *const lists[] = {"initContainers", "containers", "ephemeralContainers"};
     for (int k = 0; k < 3; k++)
         doc_each (s, doc_get(p->spec, lists[k])) {
@@ -167,7 +184,10 @@ void pod_free(struct pod *p)
 void pod_update(struct pod *p, const struct doc *obj)
 {
     bool was = p->deleting;
+    int count = p->container_count;
     take_object(p, obj);
+    if (p->container_count != count && p->sandbox_ready && p->state < POD_ENDED)
+        record_pod(p); /* else a later agent would start them again */
     if (p->deleting && !was)
         log_debug("pod", "is to end", "pod=" STR_FMT " grace=%lld", STR_ARG(p->name), (long long)p->grace_s);
     pod_kick(p);
@@ -344,12 +364,32 @@ static void step_setup(struct pod *p)
     enter(p, POD_INIT);
 }
 
+/* A sidecar holds back what comes after it until it has started once; later it may end and come again. */
+static bool sidecar_was_up(const struct pod *p, int at)
+{
+    const struct container *c = p->containers[at];
+    if (c->started && c->state == CT_RUN)
+        return true;
+    for (int i = at + 1; i < p->container_count; i++)
+        if (p->containers[i]->kind <= KIND_SIDECAR && (p->containers[i]->id[0] || p->containers[i]->restarts))
+            return true;
+    return false;
+}
+
+static void step_ephemeral(struct pod *p)
+{
+    for (int i = 0; i < p->container_count; i++)
+        if (p->containers[i]->kind == KIND_EPHEMERAL)
+            container_step(p->containers[i]);
+}
+
 static void step_init(struct pod *p)
 {
     if (p->deleting || p->end_phase) {
         enter(p, POD_STOP);
         return;
     }
+    step_ephemeral(p);
     for (int i = 0; i < p->container_count; i++) {
         struct container *c = p->containers[i];
         if (c->kind == KIND_REGULAR || c->kind == KIND_EPHEMERAL)
@@ -361,7 +401,7 @@ static void step_init(struct pod *p)
             return;
         }
         container_step(c);
-        if (c->kind == KIND_SIDECAR && c->started && c->state == CT_RUN)
+        if (c->kind == KIND_SIDECAR && sidecar_was_up(p, i))
             continue;
         return;
     }
@@ -405,7 +445,8 @@ static void teardown(struct pod *p)
     loop_timer_stop(&p->retry), loop_timer_stop(&p->deadline);
 }
 
-/* Regular containers first; then the sidecars, the last one first. The grace period is one for all. */
+/* Regular containers first; then the sidecars, the last one first. The grace period is one for all, but each sidecar
+ * has a last moment. Source: KEP-753; kubelet's minimumGracePeriodInSeconds. */
 static void step_stop(struct pod *p)
 {
     int64_t now = loop_now_ms(p->node->loop), grace_ms = p->grace_s * 1000;
@@ -414,6 +455,7 @@ static void step_stop(struct pod *p)
     if (!p->stop_at_ms || now + grace_ms < p->stop_at_ms)
         p->stop_at_ms = now + grace_ms;
     int64_t left = p->stop_at_ms > now ? p->stop_at_ms - now : 0;
+    int64_t left_sidecars = left < GRACE_S_MIN * 1000 && grace_ms >= GRACE_S_MIN * 1000 ? GRACE_S_MIN * 1000 : left;
     bool regular = false;
     for (int i = 0; i < p->container_count; i++) {
         struct container *c = p->containers[i];
@@ -426,7 +468,7 @@ static void step_stop(struct pod *p)
         struct container *c = p->containers[i];
         if (c->kind != KIND_SIDECAR || !container_active(c))
             continue;
-        container_stop(c, left, "Stopping container");
+        container_stop(c, left_sidecars, "Stopping container");
         return;
     }
     if (regular)

@@ -78,9 +78,11 @@ static struct doc *container_status(struct arena *mem, const struct container *c
     doc_put_str(mem, s, "imageID", str_dup(mem, str_of(c->image_id)));
     doc_put_str(mem, s, "name", c->name);
     bool init_done = c->kind == KIND_INIT && c->state == CT_EXITED && c->end.exit_code == 0;
-    doc_put_bool(mem, s, "ready", init_done || (c->state == CT_RUN && c->ready && c->kind != KIND_INIT));
+    bool counts = c->kind != KIND_INIT && c->kind != KIND_EPHEMERAL;
+    doc_put_bool(mem, s, "ready", init_done || (c->state == CT_RUN && c->ready && counts));
     doc_put_int(mem, s, "restartCount", c->restarts);
-    doc_put_bool(mem, s, "started", (c->state == CT_RUN || c->state == CT_STOP) && c->started);
+    if (c->kind != KIND_EPHEMERAL)
+        doc_put_bool(mem, s, "started", (c->state == CT_RUN || c->state == CT_STOP) && c->started);
     put_states(mem, s, c);
     return s;
 }
@@ -123,6 +125,8 @@ static void names_of(struct pod *p, struct sb *out, bool init)
 {
     for (int i = 0; i < p->container_count; i++) {
         const struct container *c = p->containers[i];
+        if (c->kind == KIND_EPHEMERAL)
+            continue;
         bool bad = init ? c->kind != KIND_REGULAR && !(c->state == CT_EXITED && c->end.exit_code == 0) &&
                               !(c->kind == KIND_SIDECAR && c->started)
                         : c->kind != KIND_INIT && !(c->state == CT_RUN && c->ready);
@@ -221,8 +225,11 @@ struct doc *status_build(struct pod *p, struct arena *mem, int64_t now_ms)
         doc_put_str(mem, s, "startTime", unix_time_text(mem, p->start_ms));
     for (int i = 0; i < p->container_count && p->admitted; i++) {
         const struct container *c = p->containers[i];
-        bool init = c->kind == KIND_INIT || c->kind == KIND_SIDECAR;
-        doc_push(doc_sub_array(mem, s, init ? "initContainerStatuses" : "containerStatuses"), container_status(mem, c));
+        static const char *const lists[] = {[KIND_INIT] = "initContainerStatuses",
+                                            [KIND_SIDECAR] = "initContainerStatuses",
+                                            [KIND_REGULAR] = "containerStatuses",
+                                            [KIND_EPHEMERAL] = "ephemeralContainerStatuses"};
+        doc_push(doc_sub_array(mem, s, lists[c->kind]), container_status(mem, c));
     }
     int64_t generation = doc_int(doc_get(p->obj, "metadata"), "generation", 0);
     if (generation)
