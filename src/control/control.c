@@ -19,6 +19,7 @@ static const struct controller_kind *const kinds[] = {
     &controller_replicaset,
     &controller_replication,
     &controller_job,
+    &controller_cronjob,
     &controller_ttl_after_finished,
     &controller_endpoint_slice,
     &controller_endpoints,

@@ -6,6 +6,7 @@
 
 extern const struct controller_kind controller_bootstrap_signer;
 extern const struct controller_kind controller_clusterrole_aggregation;
+extern const struct controller_kind controller_cronjob;
 extern const struct controller_kind controller_csr;
 extern const struct controller_kind controller_deployment;
 extern const struct controller_kind controller_endpoints;

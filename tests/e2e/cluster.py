@@ -30,7 +30,7 @@ BUSYBOX, SHOP = 'test/busybox:1', 'sampan.dev/shop:v1'
 CLONE_NEWNET = 0x40000000
 GROUPS = {'pods': '', 'services': '', 'configmaps': '', 'secrets': '', 'nodes': '', 'namespaces': '', 'events': '',
           'endpoints': '', 'serviceaccounts': '', 'deployments': 'apps', 'replicasets': 'apps', 'jobs': 'batch',
-          'endpointslices': 'discovery.k8s.io', 'leases': 'coordination.k8s.io'}
+          'cronjobs': 'batch', 'endpointslices': 'discovery.k8s.io', 'leases': 'coordination.k8s.io'}
 KINDS = {'Pod': 'pods', 'Service': 'services', 'ConfigMap': 'configmaps', 'Secret': 'secrets', 'Namespace': 'namespaces',
          'Deployment': 'deployments', 'ReplicaSet': 'replicasets', 'Job': 'jobs', 'ServiceAccount': 'serviceaccounts'}
 

@@ -108,3 +108,24 @@ def test_killed_server_counts_each_pod_once(cluster, ns):  # noqa: F811
     assert j['status'].get('succeeded', 0) == phases.count('Succeeded') and j['status'].get('failed', 0) == phases.count('Failed')
     assert len(pods) == 16 and not any(p['metadata'].get('finalizers') for p in pods)
     assert j['status']['uncountedTerminatedPods'] == {}
+
+
+# CronJobs
+
+def test_cronjob_makes_jobs_and_one_by_hand(ns):
+    template = job('x', 'echo tick')['spec']
+    apply(ns, {'apiVersion': 'batch/v1', 'kind': 'CronJob', 'metadata': {'name': 'tick'}, 'spec': {
+        'schedule': '@every 1s', 'timeZone': 'Etc/UTC', 'jobTemplate': {'metadata': {'labels': {'a': 'b'}}, 'spec': template}}})
+    c = ns.wait('cronjobs', 'tick', lambda c: c.get('status', {}).get('lastSuccessfulTime'))
+    assert c['status']['lastScheduleTime']
+    made = ns.items('jobs', 'a=b')[0]['metadata']
+    assert made['name'].startswith('tick-') and made['ownerReferences'][0]['kind'] == 'CronJob'
+    assert 'batch.kubernetes.io/cronjob-scheduled-timestamp' in made['annotations']
+    ns.kubectl('create', 'job', 'by-hand', '--from=cronjob/tick')
+    wait_for(ns, 'by-hand', 'Complete')
+    events = ns.events('tick')
+    assert ('SuccessfulCreate', 'Created job ' + made['name']) in events
+    assert ('SawCompletedJob', f'Saw completed job: {made["name"]}, status: Complete') in events
+    assert ('UnexpectedJob', 'Saw a job that the controller did not create or forgot: by-hand') in events
+    ns.kubectl('delete', 'cronjob', 'tick')
+    eventually(lambda: not ns.items('jobs') and not ns.items('pods'))
