@@ -4,8 +4,14 @@
 #include "write/internal.h"
 
 static const struct admission_plugin *const plugins[] = {
-    &admit_namespace_lifecycle,        &admit_service_account,  &admit_taint_nodes_by_condition,        &admit_priority,
-    &admit_default_toleration_seconds, &admit_node_restriction, &admit_certificate_subject_restriction,
+    &admit_namespace_lifecycle,
+    &admit_limit_range,
+    &admit_service_account,
+    &admit_taint_nodes_by_condition,
+    &admit_priority,
+    &admit_default_toleration_seconds,
+    &admit_node_restriction,
+    &admit_certificate_subject_restriction,
 };
 
 int admission_run(struct pending *p, enum write_verb verb, struct doc *obj, const struct doc *old, bool mutate)

@@ -5,7 +5,8 @@
 #include "write/write.h"
 
 extern const struct admission_plugin admit_namespace_lifecycle; /* no content in a namespace that is gone or going */
-extern const struct admission_plugin admit_service_account;     /* a pod's account and its token volume */
+extern const struct admission_plugin admit_limit_range;     /* LimitRanges: defaults and bounds of pods and claims */
+extern const struct admission_plugin admit_service_account; /* a pod's account and its token volume */
 extern const struct admission_plugin admit_taint_nodes_by_condition; /* a new node is not ready */
 extern const struct admission_plugin admit_priority; /* priorityClassName -> priority, preemptionPolicy */
 extern const struct admission_plugin admit_default_toleration_seconds;      /* 300 s on not-ready and unreachable */

@@ -8,26 +8,42 @@
 
 /* ---- pods */
 
-/* Guaranteed: every container limits cpu and memory and requests as much. BestEffort: none asks for any. */
-static const char *qos_class(const struct doc *spec)
+/* A resource that is asked for counts when it is more than nothing. */
+static bool positive(const struct doc *list, const char *name, struct quantity *ret)
 {
-    static const char *const lists[] = {"containers", "initContainers"}, *const names[] = {"cpu", "memory"};
-    bool any = false, guaranteed = true;
-    for (int l = 0; l < 2; l++)
-        doc_each (container, doc_get(spec, lists[l]))
-            for (int n = 0; n < 2; n++) {
-                struct quantity limit = {0}, request = {0};
-                const struct doc *res = doc_get(container, "resources");
-                struct str limit_text = doc_str(doc_get(res, "limits"), names[n]);
-                struct str request_text = doc_str(doc_get(res, "requests"), names[n]);
-                bool has_limit = limit_text.len && quantity_parse(limit_text, &limit) == 0 && quantity_milli(limit) > 0;
-                bool has_request =
-                    request_text.len && quantity_parse(request_text, &request) == 0 && quantity_milli(request) > 0;
-                any |= has_limit || has_request;
-                if (!has_limit || (has_request && quantity_cmp(limit, request) != 0))
-                    guaranteed = false;
-            }
-    return !any ? "BestEffort" : guaranteed ? "Guaranteed" : "Burstable";
+    struct str text = doc_str(list, name);
+    return text.len && quantity_parse(text, ret) == 0 && quantity_sign(*ret) > 0;
+}
+
+/* Guaranteed: every holder limits cpu and memory and requests as much. BestEffort: none asks for any. */
+struct qos {
+    bool any, not_guaranteed;
+};
+
+static void weigh(struct qos *q, const struct doc *holder)
+{
+    static const char *const names[] = {"cpu", "memory"};
+    const struct doc *res = doc_get(holder, "resources");
+    for (int n = 0; n < 2; n++) {
+        struct quantity limit = {0}, request = {0};
+        bool has_limit = positive(doc_get(res, "limits"), names[n], &limit),
+             has_request = positive(doc_get(res, "requests"), names[n], &request);
+        q->any |= has_limit || has_request;
+        q->not_guaranteed |= !has_limit || (has_request && quantity_cmp(limit, request) != 0);
+    }
+}
+
+const char *pod_qos(const struct doc *spec)
+{
+    static const char *const lists[] = {"containers", "initContainers"};
+    struct qos q = {0};
+    if (doc_is(doc_get(spec, "resources"), DOC_OBJECT))
+        weigh(&q, spec); /* the pod's own word goes before that of its containers */
+    else
+        for (int l = 0; l < 2; l++)
+            doc_each (container, doc_get(spec, lists[l]))
+                weigh(&q, container);
+    return !q.any ? "BestEffort" : q.not_guaranteed ? "Burstable" : "Guaranteed";
 }
 
 static void put_condition_false(struct arena *mem, struct doc *status, const char *type, const char *reason,
@@ -46,7 +62,7 @@ static void pod_create(struct pending *p, struct doc *obj)
     struct arena *mem = p->req->mem;
     struct doc *status = doc_put(mem, obj, "status", doc_new_object(mem));
     doc_put_str(mem, status, "phase", STR("Pending"));
-    doc_put_str(mem, status, "qosClass", str_of(qos_class(doc_get(obj, "spec"))));
+    doc_put_str(mem, status, "qosClass", str_of(pod_qos(doc_get(obj, "spec"))));
     if (doc_len(doc_path(obj, "spec", "schedulingGates", NULL)))
         put_condition_false(mem, status, "PodScheduled", "SchedulingGated",
                             "Scheduling is blocked due to non-empty scheduling gates",
@@ -73,6 +89,12 @@ static void namespace_update(struct pending *p, struct doc *obj, const struct do
 /* ---- jobs: the selector and the labels of the template are ours unless manualSelector
  * (registry/batch/job/strategy.go) */
 
+static void put_unless_said(struct arena *mem, struct doc *obj, const char *key, struct str value)
+{
+    if (!doc_get(obj, key)) /* another value is for validation to refuse */
+        doc_put_str(mem, obj, key, value);
+}
+
 static void job_create(struct pending *p, struct doc *obj)
 {
     struct arena *mem = p->req->mem;
@@ -82,12 +104,12 @@ static void job_create(struct pending *p, struct doc *obj)
     struct str uid = doc_str(meta, "uid");
     struct doc *template_meta = doc_sub(mem, doc_sub(mem, spec, "template"), "metadata");
     struct doc *labels = doc_sub(mem, template_meta, "labels");
-    doc_put_str(mem, labels, "controller-uid", uid);
-    doc_put_str(mem, labels, "job-name", p->req->name);
-    doc_put_str(mem, labels, "batch.kubernetes.io/controller-uid", uid);
-    doc_put_str(mem, labels, "batch.kubernetes.io/job-name", p->req->name);
+    put_unless_said(mem, labels, "controller-uid", uid);
+    put_unless_said(mem, labels, "job-name", p->req->name);
+    put_unless_said(mem, labels, "batch.kubernetes.io/controller-uid", uid);
+    put_unless_said(mem, labels, "batch.kubernetes.io/job-name", p->req->name);
     struct doc *match = doc_sub(mem, doc_sub(mem, spec, "selector"), "matchLabels");
-    doc_put_str(mem, match, "batch.kubernetes.io/controller-uid", uid);
+    put_unless_said(mem, match, "batch.kubernetes.io/controller-uid", uid);
 }
 
 /* ---- services: what a type no longer wants goes with it, unless the client changed it in the same write

@@ -391,6 +391,58 @@ static void test_admission_of_pods(void **state)
         ERR_FORBIDDEN, "no PriorityClass with name no was found");
 }
 
+/* Texts of plugin/pkg/admission/limitranger. */
+static void test_limit_ranges(void **state)
+{
+    struct world *w = *state;
+    make_namespace(w, "ns");
+    must(create(w, "", "limitranges", "ns",
+                "{'metadata':{'name':'l'},'spec':{'limits':[{'type':'Container','default':{'memory':'2Gi','cpu':'1'},"
+                "'defaultRequest':{'cpu':'500m'},'min':{'cpu':'100m'},'max':{'cpu':'2'},"
+                "'maxLimitRequestRatio':{'cpu':'4'}},{'type':'Pod','max':{'cpu':'3'}},"
+                "{'type':'PersistentVolumeClaim','min':{'storage':'1Gi'},'max':{'storage':'2Gi'}}]}}"));
+    struct answer *a = create(w, "", "pods", "ns", pod);
+    must(a);
+    const struct doc *ctr = doc_first(doc_path(a->obj, "spec", "containers", NULL)),
+                     *notes = doc_path(a->obj, "metadata", "annotations", NULL);
+    assert_true(str_is(doc_str(doc_path(ctr, "resources", "requests", NULL), "cpu"), "500m"));
+    assert_true(str_is(doc_str(doc_path(ctr, "resources", "limits", NULL), "memory"), "2Gi"));
+    assert_true(str_is(doc_str(doc_get(a->obj, "status"), "qosClass"), "Burstable"));
+    assert_true(str_is(doc_str(notes, "kubernetes.io/limit-ranger"),
+                       "LimitRanger plugin set: cpu, memory request for container c; cpu, memory limit for container "
+                       "c"));
+#define POD(resources)                                                                                                 \
+    "{'metadata':{'name':'q'},'spec':{'containers':[{'name':'c','image':'i','resources':" resources "}]}}"
+    static const struct {
+        const char *body, *want;
+    } cases[] = {
+        {POD("{'requests':{'cpu':'50m'},'limits':{'cpu':'200m'}}"),
+         "pods \"q\" is forbidden: minimum cpu usage per Container is 100m, but request is 50m"},
+        {POD("{'requests':{'cpu':'1'},'limits':{'cpu':'2500m'}}"),
+         "pods \"q\" is forbidden: maximum cpu usage per Container is 2, but limit is 2500m"},
+        {POD("{'requests':{'cpu':'100m'},'limits':{'cpu':'500m'}}"),
+         "cpu max limit to request ratio per Container is 4, but provided ratio is 5.000000"},
+        {POD("{'requests':{'cpu':'50m'},'limits':{'cpu':'3'}}"),
+         "[minimum cpu usage per Container is 100m, but request is 50m, maximum cpu usage per Container is 2, but "
+         "limit "
+         "is 3, cpu max limit to request ratio per Container is 4, but provided ratio is 60.000000]"},
+        {POD("{'limits':{'cpu':'2'}}},{'name':'d','image':'i','resources':{'limits':{'cpu':'2'}}"),
+         "maximum cpu usage per Pod is 3, but limit is 4"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        refused(create(w, "", "pods", "ns", str_z(w->mem, str_of(cases[i].body))), ERR_FORBIDDEN, cases[i].want);
+#undef POD
+#define CLAIM(size)                                                                                                    \
+    "{'metadata':{'name':'c'},'spec':{'accessModes':['ReadWriteOnce'],'resources':{'requests':{'storage':'" size "'}}" \
+                                                                                                                 "}}"
+    refused(create(w, "", "persistentvolumeclaims", "ns", CLAIM("1Mi")), ERR_FORBIDDEN,
+            "minimum storage usage per PersistentVolumeClaim is 1Gi, but request is 1Mi");
+    refused(create(w, "", "persistentvolumeclaims", "ns", CLAIM("3Gi")), ERR_FORBIDDEN,
+            "maximum storage usage per PersistentVolumeClaim is 2Gi, but request is 3Gi");
+    must(create(w, "", "persistentvolumeclaims", "ns", CLAIM("2Gi")));
+#undef CLAIM
+}
+
 static void test_namespaces_end(void **state)
 {
     struct world *w = *state;
@@ -491,6 +543,7 @@ int main(void)
         T(test_delete_preconditions_and_propagation),
         T(test_pod_grace),
         T(test_admission_of_pods),
+        T(test_limit_ranges),
         T(test_namespaces_end),
         T(test_cluster_addresses),
         T(test_node_ports),
