@@ -22,6 +22,9 @@ static int run(struct args *a)
         o.key_file = str_fmtz(a->mem, "%s/node.key", credentials);
     }
     o.kubeconfig = arg(a, "kubeconfig");
+    o.join_token = arg(a, "token"), o.ca_hash = arg(a, "ca-hash");
+    if (o.join_token && !o.ca_hash)
+        return cli_wrong(a, "token", "needs --ca-hash, or the token would be told to whoever answers");
     o.ready_fd = fd ? atoi(fd) : -1;
     o.network = cli_pod_network();
     return agent_main(&o);
@@ -31,6 +34,8 @@ static const struct option_row options[] = {
     {"server", "ADDR:PORT", "the API server", "127.0.0.1:6443"},
     {"credentials", "DIR", "holds ca.crt, node.crt, node.key, and the same for kubelet and tunnel",
      SAMPAN_DATA_DIR "/server/agent"},
+    {"token", "TOKEN", "join by a bootstrap token; what `sampan token create` prints", NULL},
+    {"ca-hash", "sha256:HEX", "the cluster's CA, without which no server is believed", NULL},
     {"kubeconfig", "FILE", "instead of --server and --credentials", NULL},
     {"node-name", "NAME", "else the host's name", NULL},
     {"node-ip", "IP", "else the source address of the default route", NULL},

@@ -28,14 +28,46 @@ static void put_verdict(struct reconcile *r, struct doc *csr, const char *type, 
     doc_put_str(r->mem, c, "message", message);
 }
 
+/* A machine that joins may not take the name of one that lives. */
+static bool deny_taken(struct reconcile *r, const struct obj *o, struct doc *csr, struct str node_name)
+{
+    const struct obj *node = cache_find(r->cache, schema_stored("", "nodes"), STR_NULL, node_name);
+    const struct doc *ready = node ? condition_get(doc_get(obj_doc(r->mem, node), "status"), "Ready") : NULL;
+    if (!str_is(doc_str(ready, "status"), "True"))
+        return false;
+    put_verdict(r, csr, "Denied", "NodeNameTaken",
+                str_fmt(r->mem,
+                        "a node \"" STR_FMT "\" is part of the cluster and Ready: choose another name, or delete that "
+                        "node first",
+                        STR_ARG(node_name)));
+    reconcile_update(r, o->res, "approval", csr);
+    return true;
+}
+
+static const struct doc *node_of(struct reconcile *r, struct str user)
+{
+    struct str prefix = STR("system:node:");
+    const struct obj *o = str_starts(user, prefix)
+                              ? cache_find(r->cache, schema_stored("", "nodes"), STR_NULL, str_from(user, prefix.len))
+                              : NULL;
+    return o ? obj_doc(r->mem, o) : NULL;
+}
+
 static void approve(struct reconcile *r, const struct obj *o, struct doc *csr, const struct pki_csr *asked)
 {
     const struct doc *spec = doc_get(csr, "spec");
-    const char *permissions[2];
+    const char *permissions[2], *own = csr_own_of_node(spec, asked, node_of(r, doc_str(spec, "username")));
+    if (own) {
+        put_verdict(r, csr, "Approved", "AutoApproved", str_of(own));
+        reconcile_update(r, o->res, "approval", csr);
+        return;
+    }
     int count = csr_auto_permissions(r->mem, spec, asked, permissions);
     for (int i = 0; i < count; i++) {
         if (!is_allowed(r, spec, permissions[i]))
             continue;
+        if (permissions[i][0] == 'n' && deny_taken(r, o, csr, str_from(asked->common_name, strlen("system:node:"))))
+            return;
         put_verdict(r, csr, "Approved", "AutoApproved",
                     str_fmt(r->mem, "Auto approving %skubelet client certificate after SubjectAccessReview.",
                             permissions[i][0] == 's' ? "self " : ""));

@@ -2,8 +2,9 @@
 #include "control/csr_rules.h"
 
 #define CLIENT  "kubernetes.io/kube-apiserver-client"
-#define KUBELET "kubernetes.io/kube-apiserver-client-kubelet"
-#define SERVING "kubernetes.io/kubelet-serving"
+#define KUBELET CSR_SIGNER_KUBELET
+#define SERVING CSR_SIGNER_SERVING
+#define TUNNEL  CSR_SIGNER_TUNNEL
 
 static const struct usage {
     const char *name;
@@ -34,7 +35,20 @@ int csr_usage_bits(const struct doc *usages)
 
 bool csr_is_ours(struct str signer)
 {
-    return str_is(signer, CLIENT) || str_is(signer, KUBELET) || str_is(signer, SERVING);
+    return str_is(signer, CLIENT) || str_is(signer, KUBELET) || str_is(signer, SERVING) || str_is(signer, TUNNEL);
+}
+
+static const char *refuse_tunnel(const struct pki_csr *csr, int usage_bits)
+{
+    bool names = csr->dns_count || csr->ip_count || csr->email_count || csr->uri_count;
+    return csr->organization_count != 1 || !str_is(csr->organizations[0], "sampan:tunnels")
+               ? "subject organization is not sampan:tunnels"
+           : !str_starts(csr->common_name, STR("sampan:tunnel:"))
+               ? "subject common name does not begin with sampan:tunnel:"
+           : names ? "subjectAltNames are not allowed"
+           : (usage_bits & ~PKI_ENCIPHERMENT) != (PKI_SIGNATURE | PKI_CLIENT)
+               ? "usages did not match [client auth digital signature key encipherment]"
+               : NULL;
 }
 
 static bool is_of_nodes(const struct pki_csr *csr)
@@ -84,6 +98,7 @@ const char *csr_refusal(struct arena *mem, struct str signer, const struct pki_c
 {
     return str_is(signer, KUBELET)   ? refuse_kubelet_client(csr, usages)
            : str_is(signer, SERVING) ? refuse_kubelet_serving(csr, usages)
+           : str_is(signer, TUNNEL)  ? refuse_tunnel(csr, csr_usage_bits(usages))
                                      : refuse_client(mem, usages);
 }
 
@@ -103,4 +118,34 @@ int csr_auto_permissions(struct arena *mem, const struct doc *spec, const struct
         ret[n++] = "selfnodeclient";
     ret[n++] = "nodeclient";
     return n;
+}
+
+static bool node_bears(const struct doc *node, struct str node_name, struct str name)
+{
+    if (str_eq(name, node_name) || str_is(name, "127.0.0.1"))
+        return true;
+    doc_each (a, doc_path(node, "status", "addresses", NULL))
+        if (str_eq(doc_str(a, "address"), name))
+            return true;
+    return false;
+}
+
+const char *csr_own_of_node(const struct doc *spec, const struct pki_csr *csr, const struct doc *node)
+{
+    struct str prefix = STR("system:node:"), tunnel = STR("sampan:tunnel:"), user = doc_str(spec, "username"),
+               name = str_from(user, prefix.len);
+    if (!str_starts(user, prefix) || !name.len)
+        return NULL;
+    if (str_is(doc_str(spec, "signerName"), TUNNEL))
+        return !refuse_tunnel(csr, csr_usage_bits(doc_get(spec, "usages"))) &&
+                       str_eq(str_from(csr->common_name, tunnel.len), name)
+                   ? "Auto approving the certificate of the node's own tunnel."
+                   : NULL;
+    if (!str_is(doc_str(spec, "signerName"), SERVING) || !str_eq(csr->common_name, user) ||
+        refuse_kubelet_serving(csr, doc_get(spec, "usages")) || !node)
+        return NULL;
+    for (int i = 0; i < csr->name_count; i++)
+        if (!node_bears(node, name, csr->names[i]))
+            return NULL;
+    return "Auto approving kubelet serving certificate: the Node has these names and addresses.";
 }

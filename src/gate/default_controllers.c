@@ -173,10 +173,10 @@ const struct role_rule default_controllers[] = {
     {"certificate-controller", "update", "certificates.k8s.io",
      "certificatesigningrequests/approval certificatesigningrequests/status", NULL, NULL},
     {"certificate-controller", "approve", "certificates.k8s.io", "signers",
-     "kubernetes.io/kube-apiserver-client-kubelet", NULL},
+     "kubernetes.io/kube-apiserver-client-kubelet kubernetes.io/kubelet-serving sampan.dev/tunnel", NULL},
     {"certificate-controller", "sign", "certificates.k8s.io", "signers",
      "kubernetes.io/kube-apiserver-client kubernetes.io/kube-apiserver-client-kubelet kubernetes.io/kubelet-serving "
-     "kubernetes.io/legacy-unknown",
+     "kubernetes.io/legacy-unknown sampan.dev/tunnel",
      NULL},
     {"certificate-controller", "create", "authorization.k8s.io", "subjectaccessreviews", NULL, NULL},
     EVENTS("certificate-controller"),

@@ -222,14 +222,31 @@ static bool read_subject(struct arena *mem, const X509_NAME *n, struct pki_csr *
     return true;
 }
 
-static void count_alt_names(X509_REQ *csr, struct pki_csr *ret)
+static struct str name_text(struct arena *mem, const GENERAL_NAME *n)
+{
+    char text[INET6_ADDRSTRLEN] = "";
+    const ASN1_STRING *s = n->type == GEN_DNS ? n->d.dNSName : n->d.iPAddress;
+    const uint8_t *p = ASN1_STRING_get0_data(s);
+    int len = ASN1_STRING_length(s);
+    if (n->type == GEN_DNS)
+        return str_dup(mem, str_mem((const char *)p, (size_t)len));
+    if (len == 4 || len == 16)
+        inet_ntop(len == 4 ? AF_INET : AF_INET6, p, text, sizeof(text));
+    return str_dup(mem, str_of(text));
+}
+
+static void read_alt_names(struct arena *mem, X509_REQ *csr, struct pki_csr *ret)
 {
     STACK_OF(X509_EXTENSION) *list = X509_REQ_get_extensions(csr);
     GENERAL_NAMES *names = X509V3_get_d2i(list, NID_subject_alt_name, NULL, NULL);
-    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
-        int type = sk_GENERAL_NAME_value(names, i)->type;
-        ret->dns_count += type == GEN_DNS, ret->ip_count += type == GEN_IPADD;
-        ret->email_count += type == GEN_EMAIL, ret->uri_count += type == GEN_URI;
+    int count = sk_GENERAL_NAME_num(names);
+    ret->names = arena_array(mem, struct str, count > 0 ? count : 1);
+    for (int i = 0; i < count; i++) {
+        const GENERAL_NAME *n = sk_GENERAL_NAME_value(names, i);
+        ret->dns_count += n->type == GEN_DNS, ret->ip_count += n->type == GEN_IPADD;
+        ret->email_count += n->type == GEN_EMAIL, ret->uri_count += n->type == GEN_URI;
+        if (n->type == GEN_DNS || n->type == GEN_IPADD)
+            ret->names[ret->name_count++] = name_text(mem, n);
     }
     GENERAL_NAMES_free(names);
     sk_X509_EXTENSION_pop_free(list, X509_EXTENSION_free);
@@ -244,8 +261,38 @@ int pki_csr_read(struct arena *mem, struct str csr_pem, struct pki_csr *ret, con
     *ret_why = "x509: the subject holds a string that is neither UTF8String, PrintableString nor IA5String";
     if (!read_subject(mem, X509_REQ_get_subject_name(csr), &read))
         return -1;
-    count_alt_names(csr, &read);
+    read_alt_names(mem, csr, &read);
     *ret = read;
+    return 0;
+}
+
+static bool ask_alt_names(X509_REQ *csr, const char *names)
+{
+    X509V3_CTX ctx;
+    X509V3_set_ctx(&ctx, NULL, NULL, csr, NULL, 0);
+    STACK_OF(X509_EXTENSION) *list = NULL;
+    X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, &ctx, NID_subject_alt_name, names);
+    bool ok = e && X509v3_add_ext(&list, e, -1) && X509_REQ_add_extensions(csr, list) == 1;
+    X509_EXTENSION_free(e);
+    sk_X509_EXTENSION_pop_free(list, X509_EXTENSION_free);
+    return ok;
+}
+
+int pki_new_csr(struct arena *mem, const struct pki_request *req, struct str key_pem, struct str *ret_csr_pem,
+                const char **ret_why)
+{
+    cleanup_key EVP_PKEY *key = read_key(key_pem);
+    cleanup_csr X509_REQ *csr = X509_REQ_new();
+    bool ok = key && csr && X509_REQ_set_version(csr, 0) == 1 && X509_REQ_set_pubkey(csr, key) == 1;
+    *ret_why = "making a certificate request";
+    for (int i = 0; ok && i < req->organization_count; i++)
+        ok = add_name(X509_REQ_get_subject_name(csr), "O", req->organizations[i]);
+    if (!ok || !add_name(X509_REQ_get_subject_name(csr), "CN", req->common_name) ||
+        (req->name_count && !ask_alt_names(csr, alt_names(mem, req))) || X509_REQ_sign(csr, key, EVP_sha256()) <= 0)
+        return -1;
+    BIO *b = BIO_new(BIO_s_mem());
+    PEM_write_bio_X509_REQ(b, csr);
+    *ret_csr_pem = bio_text(mem, b);
     return 0;
 }
 
@@ -265,10 +312,15 @@ static bool copy_alt_names(X509_REQ *csr, X509 *x)
     return ok;
 }
 
-static int64_t end_of(const X509 *x)
+static int64_t seconds_of(const ASN1_TIME *t)
 {
     struct tm tm;
-    return x && ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+    return t && ASN1_TIME_to_tm(t, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+}
+
+static int64_t end_of(const X509 *x)
+{
+    return x ? seconds_of(X509_get0_notAfter(x)) : 0;
 }
 
 int pki_sign_csr(struct arena *mem, const struct pki_pair *ca, struct str csr_pem, int usage, int64_t lifetime_s,
@@ -323,6 +375,12 @@ struct str pki_new_key(struct arena *mem)
 {
     cleanup_key EVP_PKEY *key = EVP_EC_gen("P-256");
     return key ? key_text(mem, key) : STR_NULL;
+}
+
+int64_t pki_not_before_s(struct str cert_pem)
+{
+    cleanup_x509 X509 *x = read_cert(cert_pem);
+    return x ? seconds_of(X509_get0_notBefore(x)) : 0;
 }
 
 int64_t pki_not_after_s(struct str cert_pem)

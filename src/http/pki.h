@@ -35,6 +35,8 @@ struct pki_csr {
     struct str *organizations;
     int organization_count;
     int dns_count, ip_count, email_count, uri_count; /* subject alternative names, by kind */
+    struct str *names;                               /* those of the first two kinds, addresses as text */
+    int name_count;
 };
 /* -1: no request, or not signed by its own key; ret_why in the words of Kubernetes and Go where they have some. */
 int pki_csr_read(struct arena *mem, struct str csr_pem, struct pki_csr *ret, const char **ret_why);
@@ -42,10 +44,14 @@ int pki_csr_read(struct arena *mem, struct str csr_pem, struct pki_csr *ret, con
  * times are those of Kubernetes' signers: five minutes before now, and never beyond the CA's own end. */
 int pki_sign_csr(struct arena *mem, const struct pki_pair *ca, struct str csr_pem, int usage, int64_t lifetime_s,
                  int64_t now_s, struct str *ret_cert_pem, const char **ret_why);
+/* A request for the name, organizations and alternative names of req, signed by the key. */
+int pki_new_csr(struct arena *mem, const struct pki_request *req, struct str key_pem, struct str *ret_csr_pem,
+                const char **ret_why);
 bool pki_is_certificates(struct str pem, const char **ret_why); /* one or more CERTIFICATE blocks and nothing else */
 
-struct str pki_new_key(struct arena *mem);    /* a PEM private key; empty on failure */
-int64_t pki_not_after_s(struct str cert_pem); /* 0: unreadable */
+struct str pki_new_key(struct arena *mem);     /* a PEM private key; empty on failure */
+int64_t pki_not_before_s(struct str cert_pem); /* 0: unreadable */
+int64_t pki_not_after_s(struct str cert_pem);
 
 /* ES256 (RFC 7518, 3.4): raw r||s of 64 bytes. */
 int pki_sign_es256(struct arena *mem, struct str key_pem, struct str bytes, struct str *ret_signature);

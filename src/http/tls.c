@@ -149,6 +149,16 @@ struct tls_context *tls_client_new(struct str ca_pem, struct str cert_pem, struc
     return t;
 }
 
+struct tls_context *tls_client_unverified_new(const char **ret_why)
+{
+    struct tls_context *t = wrap(ctx_new(TLS_client_method()));
+    if (!t)
+        *ret_why = "out of memory";
+    else
+        SSL_CTX_set_verify(t->ssl, SSL_VERIFY_NONE, NULL);
+    return t;
+}
+
 struct tls_context *tls_context_free(struct tls_context *t)
 {
     if (t) {

@@ -23,6 +23,9 @@ struct tls_context *tls_server_new(struct str cert_pem, struct str key_pem, stru
                                    const char **ret_why);
 /* Client: ca_pem is what the server must chain to; cert and key may be empty. */
 struct tls_context *tls_client_new(struct str ca_pem, struct str cert_pem, struct str key_pem, const char **ret_why);
+/* A client that believes whoever answers. For reading a CA that is then judged by its pin, and for nothing else: what
+ * is sent through it, and what comes, may be anybody's. */
+struct tls_context *tls_client_unverified_new(const char **ret_why);
 /* Replace certificate and key; 0 or -1 with *ret_why and nothing changed. */
 int tls_context_renew(struct tls_context *t, struct str cert_pem, struct str key_pem, const char **ret_why);
 struct tls_context *tls_context_free(struct tls_context *t);

@@ -20,8 +20,9 @@ struct agent_opts {
     const char *server_name; /* for TLS; NULL: the host part of server */
     const char *ca_file, *cert_file, *key_file; /* PEM; the certificate's name is system:node:NAME */
     const char *token_file;                     /* a bearer token instead of a certificate; NULL: none */
-    const char *kubeconfig;                     /* instead of the five above; NULL: none */
-    const char *node_name;                      /* NULL: the host's name */
+    const char *join_token, *ca_hash; /* get a certificate by a bootstrap token, unless joined before; NULL: none */
+    const char *kubeconfig;           /* instead of the five above; NULL: none */
+    const char *node_name;            /* NULL: the host's name */
     const char *node_ip;       /* NULL: the source address of the default route, else of the server's, else 127.0.0.1 */
     const char *labels;        /* "a=b,c=d" at registration; NULL: none */
     const char *state_dir;     /* NULL: /var/lib/sampan/agent */

@@ -31,6 +31,7 @@ struct node {
     struct images *images; /* image/store.h */
     struct events *events; /* agent/events.h */
     struct nodestatus *status;
+    struct identity *identity;     /* agent/identity.h; NULL: credentials are others' business */
     struct pods_watch *pods_watch; /* agent/watch.c */
     struct configs *configs;       /* agent/configs.h: config maps and secrets in use */
     struct runtime *runtime;       /* runtime/runtime.h */

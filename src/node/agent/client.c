@@ -46,12 +46,7 @@ static const struct doc *named(const struct doc *list, struct str name)
     return NULL;
 }
 
-struct credentials {
-    struct str ca, cert, key, token, server;
-    bool plain;
-};
-
-static const char *from_kubeconfig(const char *path, struct arena *mem, struct credentials *c)
+static const char *from_kubeconfig(const char *path, struct arena *mem, struct api_credentials *c)
 {
     struct str text;
     if (files_read(AT_FDCWD, path, PEM_BYTES_MAX, mem, &text) < 0)
@@ -76,7 +71,7 @@ static const char *from_kubeconfig(const char *path, struct arena *mem, struct c
     return NULL;
 }
 
-static const char *gather(const struct agent_opts *o, struct arena *mem, struct credentials *c)
+static const char *gather(const struct agent_opts *o, struct arena *mem, struct api_credentials *c)
 {
     if (o->kubeconfig)
         return from_kubeconfig(o->kubeconfig, mem, c);
@@ -89,34 +84,48 @@ static const char *gather(const struct agent_opts *o, struct arena *mem, struct 
     return NULL;
 }
 
-struct api *api_connect(struct loop *l, const struct agent_opts *o, struct arena *mem, const char **ret_why)
+static char *host_of(struct arena *mem, struct str server)
 {
-    struct credentials c = {0};
-    const char *why = gather(o, mem, &c);
-    struct tls_context *tls = NULL;
-    if (!why && !c.plain)
-        tls = tls_client_new(c.ca, c.cert, c.key, &why);
-    if (why || (!tls && !c.plain))
-        return *ret_why = why ? why : "bad credentials", NULL;
-    struct str host, port;
+    ptrdiff_t colon = str_rfind(server, ':');
+    struct str host = colon > 0 ? str_head(server, (size_t)colon) : server;
+    return str_z(mem, str_starts(host, STR("[")) ? str_mem(host.ptr + 1, host.len - 2) : host);
+}
+
+struct api *api_open(struct loop *l, const struct api_credentials *c, struct arena *mem, const char **ret_why)
+{
+    const char *why = "bad credentials";
+    struct tls_context *tls = c->plain        ? NULL
+                              : c->unverified ? tls_client_unverified_new(&why)
+                                              : tls_client_new(c->ca, c->cert, c->key, &why);
+    if (!tls && !c->plain)
+        return *ret_why = why, NULL;
     struct api *a = calloc(1, sizeof(*a));
     if (!a)
         abort();
-    ptrdiff_t colon = str_rfind(c.server, ':');
-    host = colon > 0 ? str_head(c.server, (size_t)colon) : c.server, port = STR_NULL;
-    (void)port;
-    if (str_starts(host, STR("[")))
-        host = str_mem(host.ptr + 1, host.len - 2);
-    a->loop = l, a->tls = tls, a->token = c.token.len ? strndup(c.token.ptr, c.token.len) : NULL;
+    a->loop = l, a->tls = tls, a->token = c->token.len ? strndup(c->token.ptr, c->token.len) : NULL;
     const struct http_client_opts opts = {.loop = l,
-                                          .address = str_z(mem, c.server),
+                                          .address = str_z(mem, c->server),
                                           .tls = tls,
                                           .bearer_token = a->token,
-                                          .server_name = o->server_name ? o->server_name : str_z(mem, host)};
+                                          .server_name = c->server_name ? c->server_name : host_of(mem, c->server)};
     a->client = http_client_new(&opts);
-    if (!a->client)
+    if (!a->client) {
+        api_disconnect(a);
         return *ret_why = "the server's address is none", NULL;
+    }
     return a;
+}
+
+struct api *api_connect(struct loop *l, const struct agent_opts *o, struct arena *mem, const char **ret_why)
+{
+    struct api_credentials c = {.server_name = o->server_name};
+    const char *why = gather(o, mem, &c);
+    return why ? (*ret_why = why, NULL) : api_open(l, &c, mem, ret_why);
+}
+
+int api_renew(struct api *a, struct str cert_pem, struct str key_pem, const char **ret_why)
+{
+    return a->tls ? tls_context_renew(a->tls, cert_pem, key_pem, ret_why) : 0;
 }
 
 struct api *api_disconnect(struct api *a)
@@ -216,7 +225,10 @@ static void listed(void *ctx, const struct http_reply *r)
     }
     w->event(w, WATCH_SYNC_BEGIN, NULL);
     doc_each (i, doc_get(d, "items"))
-        w->event(w, WATCH_ADDED, i);
+        if (w->on) /* an event may stop it */
+            w->event(w, WATCH_ADDED, i);
+    if (!w->on)
+        return;
     set_revision(w, doc_str(doc_get(d, "metadata"), "resourceVersion"));
     w->synced = true, w->backoff_ms = 0;
     w->event(w, WATCH_SYNC_END, NULL);

@@ -11,7 +11,17 @@ struct api;
 struct agent_opts;
 /* NULL with *ret_why (static or in mem) when the credentials can't be read. */
 struct api *api_connect(struct loop *l, const struct agent_opts *opts, struct arena *mem, const char **ret_why);
+/* By what is said here. unverified: any server is believed, for reading public things only. */
+struct api_credentials {
+    struct str ca, cert, key, token; /* PEM texts; empty: none */
+    struct str server;               /* "HOST:PORT" */
+    const char *server_name;         /* NULL: the host */
+    bool plain, unverified;
+};
+struct api *api_open(struct loop *l, const struct api_credentials *c, struct arena *mem, const char **ret_why);
 struct api *api_disconnect(struct api *a);
+/* Another certificate for the connections to come. 0, or -1 with *ret_why and nothing changed. */
+int api_renew(struct api *a, struct str cert_pem, struct str key_pem, const char **ret_why);
 
 /* status is the HTTP code, or 0 with error -errno when there was no answer; doc is NULL where the body is no JSON. */
 struct api_answer {

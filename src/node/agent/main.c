@@ -15,6 +15,7 @@
 #include "node/agent/client.h"
 #include "node/agent/enroll.h"
 #include "node/agent/helper.h"
+#include "node/agent/identity.h"
 #include "node/agent/nodestatus.h"
 #include "node/agent/pods.h"
 #include "node/files.h"
@@ -129,6 +130,8 @@ static const char *start(struct node *n)
     if (runtime_open(n) < 0)
         return "the run directory can't be used";
     nodestatus_measure(n);
+    if ((why = identity_join(n)))
+        return why;
     if (n->opts.server || n->opts.kubeconfig) {
         n->api = api_connect(n->loop, &n->opts, n->keep, &why);
         if (!n->api)
@@ -155,7 +158,7 @@ static const char *start(struct node *n)
 static void stop(struct node *n)
 {
     if (n->api)
-        watch_stop(n), nodestatus_stop(n);
+        watch_stop(n), nodestatus_stop(n), identity_stop(n);
     list_each_safe (at, &n->pods)
         pod_free(container_of(at, struct pod, link));
     if (n->network && n->network->stop)

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "node/agent/client.h"
+#include "node/agent/identity.h"
 #include "node/agent/pods.h"
 #include "node/files.h"
 
@@ -244,6 +245,7 @@ static void registered(void *ctx, const struct api_answer *a)
     }
     s->registered = true;
     log_info("agent", "registered", "node=%s", s->node->name);
+    identity_start(s->node);
     send_status(s);
     lease(s);
 }
