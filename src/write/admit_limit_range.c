@@ -68,7 +68,7 @@ static void apply_defaults(struct admission *a, const struct doc *range)
     if (!said.len)
         return;
     doc_put_str(mem, doc_sub(mem, doc_sub(mem, a->obj, "metadata"), "annotations"), annotation, sb_str(&said));
-    doc_put_str(mem, doc_sub(mem, a->obj, "status"), "qosClass", str_of(pod_qos(spec)));
+    doc_put_str(mem, doc_sub(mem, a->obj, "status"), "qosClass", str_of(strategy_qos(spec)));
 }
 
 /* ---- constraints */

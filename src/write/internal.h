@@ -63,7 +63,7 @@ struct str meta_time(struct arena *mem, int64_t wall_ms); /* RFC 3339, whole sec
 /* strategy.c: what a client may not set on create, what a subresource may change on update. */
 void strategy_create(struct pending *p, struct doc *obj);
 void strategy_update(struct pending *p, struct doc *obj, const struct doc *old);
-const char *pod_qos(const struct doc *spec); /* Guaranteed, Burstable, BestEffort */
+const char *strategy_qos(const struct doc *spec); /* Guaranteed, Burstable, BestEffort */
 /* Only what may be written lazily differs: heartbeat times of a Node, the renewal of a Lease by its holder, any Event.
  */
 bool strategy_is_volatile(const struct pending *p, const struct doc *obj, const struct doc *old);

@@ -33,7 +33,7 @@ static void weigh(struct qos *q, const struct doc *holder)
     }
 }
 
-const char *pod_qos(const struct doc *spec)
+const char *strategy_qos(const struct doc *spec)
 {
     static const char *const lists[] = {"containers", "initContainers"};
     struct qos q = {0};
@@ -62,7 +62,7 @@ static void pod_create(struct pending *p, struct doc *obj)
     struct arena *mem = p->req->mem;
     struct doc *status = doc_put(mem, obj, "status", doc_new_object(mem));
     doc_put_str(mem, status, "phase", STR("Pending"));
-    doc_put_str(mem, status, "qosClass", str_of(pod_qos(doc_get(obj, "spec"))));
+    doc_put_str(mem, status, "qosClass", str_of(strategy_qos(doc_get(obj, "spec"))));
     if (doc_len(doc_path(obj, "spec", "schedulingGates", NULL)))
         put_condition_false(mem, status, "PodScheduled", "SchedulingGated",
                             "Scheduling is blocked due to non-empty scheduling gates",
