@@ -1,5 +1,6 @@
 #include "node/runtime/cgroup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -53,8 +54,21 @@ static void inherit_cpuset(struct arena *mem, const char *dir)
     }
 }
 
+/* The parents are usually there. */
+static bool make_last(struct arena *mem, const char *root, const char *path, bool cpuset)
+{
+    char *at = str_fmtz(mem, "%s/%s", root, path);
+    if (mkdir(at, 0755) < 0)
+        return false;
+    if (cpuset)
+        inherit_cpuset(mem, at);
+    return true;
+}
+
 static int make_path(struct arena *mem, const char *root, const char *path, bool cpuset, bool v2)
 {
+    if (!v2 && make_last(mem, root, path, cpuset))
+        return 0;
     struct str rest = str_of(path), part;
     char *at = str_fmtz(mem, "%s", root);
     while (str_next(&rest, '/', &part)) {
@@ -114,20 +128,24 @@ int cgroup_make(enum cgroup_mode mode, const char *path, const struct cgroup_lim
     return made ? 0 : error;
 }
 
-/* Every directory below first. */
+/* Every directory below first. The link count of a cgroup says how many there are, so that dozens of files need not be
+ * looked at. */
 static int each_dir(struct arena *mem, const char *dir, int depth, int (*fn)(struct arena *mem, const char *dir))
 {
-    char **names;
     struct stat st;
-    int n = depth < CGROUP_DEPTH_MAX ? files_list(dir, mem, &names) : 0, sum = 0;
-    for (int i = 0; i < n; i++) {
-        char *sub = str_fmtz(mem, "%s/%s", dir, names[i]);
-        if (lstat(sub, &st) == 0 && S_ISDIR(st.st_mode)) {
-            int r = each_dir(mem, sub, depth + 1, fn);
-            sum = r < 0 || sum < 0 ? -EBUSY : sum + r;
-        }
+    if (lstat(dir, &st) < 0)
+        return 0;
+    int sum = 0;
+    DIR *d = depth < CGROUP_DEPTH_MAX && st.st_nlink != 2 ? opendir(dir) : NULL;
+    for (struct dirent *e; d && (e = readdir(d));) {
+        if (e->d_type != DT_DIR || strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        int r = each_dir(mem, str_fmtz(mem, "%s/%s", dir, e->d_name), depth + 1, fn);
+        sum = r < 0 || sum < 0 ? -EBUSY : sum + r;
     }
-    int r = n < 0 ? 0 : fn(mem, dir);
+    if (d)
+        closedir(d);
+    int r = fn(mem, dir);
     return r < 0 || sum < 0 ? -EBUSY : sum + r;
 }
 
