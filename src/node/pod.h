@@ -150,6 +150,7 @@ struct pod {
     bool forced;                    /* gone from the API: end without grace beyond a moment */
     int64_t grace_s;                /* effective */
     int64_t stop_at_ms;             /* loop time of SIGKILL */
+    bool removing;                  /* its remains, by the pool */
     const char *end_phase;          /* "Failed" for evictions and rejections; NULL: computed */
     char *end_reason, *end_message; /* heap: status.reason, status.message */
     struct loop_timer deadline;     /* activeDeadlineSeconds */

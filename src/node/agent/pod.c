@@ -260,6 +260,10 @@ static void step_new(struct pod *p)
 
 static void setup_failed(struct pod *p, const char *reason, const char *why)
 {
+    if (p->state != POD_SETUP) { /* it has begun to end meanwhile, and waits for this answer */
+        pod_kick(p);
+        return;
+    }
     if (!p->setup_problem || strcmp(p->setup_problem, why) != 0 || !loop_timer_running(&p->retry))
         pod_event(p, NULL, "Warning", reason, "%s", why);
     replace(&p->setup_problem, why);
@@ -273,7 +277,9 @@ static void setup_failed(struct pod *p, const char *reason, const char *why)
 static void sandbox_made(struct pod *p, int error, const char *why)
 {
     if (error) {
-        sandbox_remove(p);
+        struct removal *half = removal_new(p->node);
+        sandbox_remove(p, half);
+        removal_now(half);
         p->sandbox_asked = false;
         setup_failed(p, "FailedCreatePodSandBox", why);
         return;
@@ -318,16 +324,13 @@ static void setup_sandbox(struct pod *p)
     int64_t memory_request;
     cleanup_arena struct arena *mem = arena_new();
     pod_resources(p->spec, &l.cpu_milli_request, &l.cpu_milli_limit, &memory_request, &l.memory_limit_bytes);
-    int r = cgroup_make(p->node->cgroup_mode, p->cgroup, &l);
-    if (r < 0)
-        log_warn("pod", "no cgroup", "pod=" STR_FMT " error=%s", STR_ARG(p->name), strerror(-r));
     if (p->adopted && access(sandbox_path(p, mem, p->host_network ? "hosts" : "net"), F_OK) == 0) {
         p->netns = p->host_network ? NULL : sandbox_path(p, p->keep, "net");
         p->sandbox_ready = true;
         pod_kick(p);
         return;
     }
-    sandbox_start(p, sandbox_made);
+    sandbox_start(p, &l, sandbox_made);
     record_pod(p);
 }
 
@@ -430,19 +433,33 @@ static void step_run(struct pod *p)
         enter(p, POD_STOP);
 }
 
+static void removed(struct pod *p)
+{
+    p->removing = false;
+    enter(p, POD_ENDED);
+}
+
+/* The sandbox last: the pod's record is in it, and by that a later agent would start over. */
 static void teardown(struct pod *p)
 {
+    struct removal *r = removal_new(p->node);
     for (int i = 0; i < p->container_count; i++)
-        if (p->containers[i]->id[0])
-            runtime_remove(p->containers[i], p->containers[i]->id);
-    if (p->node->network && !p->host_network && p->network_asked)
+        runtime_removal(p->containers[i], p->containers[i]->id, r);
+    if (p->node->network && !p->host_network && (p->network_asked || p->adopted))
         p->node->network->teardown(p->node->network_ctx, p);
-    sandbox_remove(p);
-    volumes_remove(p);
+    volumes_remove(p, r);
+    removal_cgroup(r, p->cgroup);
+    sandbox_remove(p, r);
     configs_release(p->node->configs, p);
-    cgroup_kill(p->node->cgroup_mode, p->cgroup);
-    cgroup_remove(p->node->cgroup_mode, p->cgroup);
     loop_timer_stop(&p->retry), loop_timer_stop(&p->deadline);
+    p->removing = true;
+    removal_start(r, p->uid, removed);
+}
+
+/* Somebody works on the sandbox or the network and will answer. */
+static bool setting_up(const struct pod *p)
+{
+    return (p->sandbox_asked && !p->sandbox_ready) || (p->network_asked && !p->network_ready);
 }
 
 /* Regular containers first; then the sidecars, the last one first. The grace period is one for all, but each sidecar
@@ -457,6 +474,8 @@ static void step_stop(struct pod *p)
     int64_t left = p->stop_at_ms > now ? p->stop_at_ms - now : 0;
     int64_t left_sidecars = left < GRACE_S_MIN * 1000 && grace_ms >= GRACE_S_MIN * 1000 ? GRACE_S_MIN * 1000 : left;
     bool regular = false;
+    if (p->removing)
+        return;
     for (int i = 0; i < p->container_count; i++) {
         struct container *c = p->containers[i];
         if (c->kind == KIND_SIDECAR || !container_active(c))
@@ -471,10 +490,8 @@ static void step_stop(struct pod *p)
         container_stop(c, left_sidecars, "Stopping container");
         return;
     }
-    if (regular)
-        return;
-    teardown(p);
-    enter(p, POD_ENDED);
+    if (!regular && !setting_up(p))
+        teardown(p);
 }
 
 static void remove_logs(struct pod *p)

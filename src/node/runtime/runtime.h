@@ -10,8 +10,10 @@
 
 #include "node/image/store.h"
 #include "node/node.h"
+#include "node/runtime/removal.h"
 #include "node/runtime/spec.h"
 
+struct cgroup_limits;             /* runtime/cgroup.h */
 int runtime_open(struct node *n); /* 0 or -errno */
 void runtime_close(struct node *n);
 const struct doc *runtime_seccomp(struct node *n);                    /* the default profile; NULL: not installed */
@@ -27,9 +29,10 @@ void children_forget(struct loop *l);        /* the agent ends: all of them, tho
 void child_reap(struct loop *l, int pid);    /* our own child: wait for it, tell nobody */
 
 /* ---- the sandbox: namespaces pinned under RUN/pods/UID */
-/* done(p, 0, NULL), or -errno and why. Sets p->netns and p->init_pid. */
-void sandbox_start(struct pod *p, void (*done)(struct pod *p, int error, const char *why));
-void sandbox_remove(struct pod *p);                                     /* safe to repeat, and on a half-made one */
+/* And the pod's cgroup with its limits. done(p, 0, NULL), or -errno and why. Sets p->netns and p->init_pid. */
+void sandbox_start(struct pod *p, const struct cgroup_limits *limits,
+                   void (*done)(struct pod *p, int error, const char *why));
+void sandbox_remove(struct pod *p, struct removal *to);                 /* safe to repeat, and on a half-made one */
 char *sandbox_path(struct pod *p, struct arena *mem, const char *name); /* RUN/pods/UID/NAME */
 
 /* ---- containers */
@@ -37,9 +40,11 @@ char *sandbox_path(struct pod *p, struct arena *mem, const char *name); /* RUN/p
 void runtime_create(struct container *c, const struct doc *config, struct str lower);
 /* Let the created process run. 0 or -errno. */
 int runtime_start(struct container *c);
-void runtime_signal(struct container *c, int sig);        /* to its first process */
-void runtime_kill(struct container *c);                   /* everything in its cgroup */
-void runtime_remove(struct container *c, const char *id); /* bundle, states, cgroup, writable layer; after its end */
+void runtime_signal(struct container *c, int sig); /* to its first process */
+void runtime_kill(struct container *c);            /* everything in its cgroup */
+/* Bundle, states, cgroup, writable layer, after its end: as part of another removal, or at once. */
+void runtime_removal(struct container *c, const char *id, struct removal *to);
+void runtime_remove(struct container *c, const char *id);
 char *runtime_bundle(struct node *n, struct arena *mem, const char *id, const char *name); /* RUN/containers/ID/NAME */
 char *runtime_log_path(struct container *c, struct arena *mem, int attempt);
 /* Watch again what a former agent left running: 0, or -ESRCH when it has ended (then container_exited follows). */

@@ -13,7 +13,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "base/log.h"
 #include "node/files.h"
+#include "node/runtime/cgroup.h"
 #include "node/runtime/runtime.h"
 #include "node/volume/volume.h"
 
@@ -25,13 +27,20 @@ struct plan {
     char *sysctls[SYSCTLS_MAX], *values[SYSCTLS_MAX];
     int sysctl_count;
 };
+/* Two things at once: the namespaces by a process, the cgroup by the pool, since its kernel lock is held long by
+ * others. */
 struct sandbox_op {
-    struct pod *pod;
     struct str uid;
     void (*done)(struct pod *p, int error, const char *why);
     struct node *node;
     struct arena *mem;
     struct plan plan;
+    struct loop_work cgroup_work;
+    char *cgroup;
+    struct cgroup_limits limits;
+    int cgroup_error;
+    int left; /* parts that have not ended */
+    int code; /* 0 or the step of build() that failed */
 };
 
 char *sandbox_path(struct pod *p, struct arena *mem, const char *name)
@@ -153,14 +162,17 @@ static int read_pid(const char *path)
     return (int)pid;
 }
 
-static void sandbox_done(void *ctx, int pid, int status)
+static void part_done(struct sandbox_op *op)
 {
     static const char *const steps[] = {
         "", "unshare", "hostname", "network namespace", "sysctls", "shared memory", "sampan-pod-init can't start"};
-    struct sandbox_op *op = ctx;
+    if (--op->left > 0)
+        return;
     struct pod *p = pod_find(op->node, op->uid);
-    int code = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+    int code = op->code;
     if (p) {
+        if (op->cgroup_error)
+            log_warn("pod", "no cgroup", "pod=" STR_FMT " error=%s", STR_ARG(p->name), strerror(-op->cgroup_error));
         if (op->plan.pid)
             p->init_pid = read_pid(op->plan.pid_file);
         const char *why =
@@ -170,36 +182,71 @@ static void sandbox_done(void *ctx, int pid, int status)
     arena_free(op->mem);
 }
 
-void sandbox_start(struct pod *p, void (*done)(struct pod *p, int error, const char *why))
+static void built(void *ctx, int pid, int status)
+{
+    struct sandbox_op *op = ctx;
+    op->code = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+    part_done(op);
+}
+
+static void cgroup_run(struct loop_work *w)
+{
+    struct sandbox_op *op = container_of(w, struct sandbox_op, cgroup_work);
+    op->cgroup_error = cgroup_make(op->node->cgroup_mode, op->cgroup, &op->limits);
+}
+
+static void cgroup_done(struct loop_work *w)
+{
+    part_done(container_of(w, struct sandbox_op, cgroup_work));
+}
+
+static void start_cgroup(struct sandbox_op *op)
+{
+    op->cgroup_work = (struct loop_work){.work = cgroup_run, .done = cgroup_done};
+    if (loop_work(op->node->loop, &op->cgroup_work) < 0)
+        cgroup_run(&op->cgroup_work), op->left--;
+}
+
+/* False: no process. */
+static bool start_build(struct sandbox_op *op)
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(build(&op->plan));
+    return pid > 0 && child_watch(op->node->loop, pid, built, op);
+}
+
+void sandbox_start(struct pod *p, const struct cgroup_limits *limits,
+                   void (*done)(struct pod *p, int error, const char *why))
 {
     struct arena *mem = arena_new();
     struct sandbox_op *op = arena_new_of(mem, struct sandbox_op);
-    *op = (struct sandbox_op){.pod = p, .done = done, .node = p->node, .mem = mem, .uid = str_dup(mem, p->uid)};
+    *op = (struct sandbox_op){.done = done, .node = p->node, .mem = mem, .limits = *limits, .left = 3};
+    op->uid = str_dup(mem, p->uid), op->cgroup = str_fmtz(mem, "%s", p->cgroup);
     int r = files_mkdirs(sandbox_path(p, mem, ""), 0700);
     make_plan(p, &op->plan, mem);
     if (op->plan.net)
         p->netns = str_z(p->keep, str_of(op->plan.net));
-    if (r < 0 || (op->plan.flags == 0 && !op->plan.pid)) {
-        done(p, r, r ? "failed to create pod sandbox directory" : NULL);
+    if (r < 0) {
+        done(p, r, "failed to create pod sandbox directory");
         arena_free(mem);
         return;
     }
-    pid_t pid = fork();
-    if (pid == 0)
-        _exit(build(&op->plan));
-    if (pid < 0 || !child_watch(p->node->loop, pid, sandbox_done, op)) {
-        done(p, -EAGAIN, "failed to create pod sandbox: no process");
-        arena_free(mem);
-    }
+    start_cgroup(op);
+    if (op->plan.flags == 0 && !op->plan.pid)
+        op->left--;
+    else if (!start_build(op))
+        op->code = 1, op->left--;
+    part_done(op); /* the third: this call, so that the answer never comes before the parts have begun */
 }
 
-void sandbox_remove(struct pod *p)
+void sandbox_remove(struct pod *p, struct removal *to)
 {
     cleanup_arena struct arena *mem = arena_new();
     if (p->init_pid > 1)
         kill(p->init_pid, SIGKILL), p->init_pid = 0;
     static const char *const names[] = {"net", "ipc", "uts", "pid", "shm"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        umount2(sandbox_path(p, mem, names[i]), MNT_DETACH);
-    files_remove_tree(sandbox_path(p, mem, ""));
+        removal_unmount(to, sandbox_path(p, mem, names[i]));
+    removal_tree(to, sandbox_path(p, mem, ""));
 }

@@ -341,22 +341,26 @@ void runtime_kill(struct container *c)
     cgroup_kill(c->pod->node->cgroup_mode, container_cgroup(c, mem, c->id));
 }
 
-void runtime_remove(struct container *c, const char *id)
+void runtime_removal(struct container *c, const char *id, struct removal *to)
 {
     struct node *n = c->pod->node;
     cleanup_arena struct arena *mem = arena_new();
     if (!*id)
         return;
-    char *cgroup = container_cgroup(c, mem, id);
-    if (cgroup_remove(n->cgroup_mode, cgroup) < 0) {
-        cgroup_kill(n->cgroup_mode, cgroup);
-        cgroup_remove(n->cgroup_mode, cgroup);
-    }
-    files_remove_tree(str_fmtz(mem, "%s/crun/%s", n->run_dir, id));
-    unlink(str_fmtz(mem, "%s/exits/%s", n->run_dir, id)), unlink(str_fmtz(mem, "%s/socks/%s", n->run_dir, id));
-    files_remove_tree(runtime_bundle(n, mem, id, ""));
-    files_remove_tree(str_fmtz(mem, "%s/containers/%s", n->state_dir, id));
+    removal_cgroup(to, container_cgroup(c, mem, id));
+    removal_tree(to, str_fmtz(mem, "%s/crun/%s", n->run_dir, id));
+    removal_tree(to, str_fmtz(mem, "%s/exits/%s", n->run_dir, id));
+    removal_tree(to, str_fmtz(mem, "%s/socks/%s", n->run_dir, id));
+    removal_tree(to, runtime_bundle(n, mem, id, ""));
+    removal_tree(to, str_fmtz(mem, "%s/containers/%s", n->state_dir, id));
     if (n->containers_log_dir)
-        unlink(str_fmtz(mem, "%s/" STR_FMT "_" STR_FMT "_" STR_FMT "-%s.log", n->containers_log_dir,
-                        STR_ARG(c->pod->name), STR_ARG(c->pod->ns), STR_ARG(c->name), id));
+        removal_tree(to, str_fmtz(mem, "%s/" STR_FMT "_" STR_FMT "_" STR_FMT "-%s.log", n->containers_log_dir,
+                                  STR_ARG(c->pod->name), STR_ARG(c->pod->ns), STR_ARG(c->name), id));
+}
+
+void runtime_remove(struct container *c, const char *id)
+{
+    struct removal *r = removal_new(c->pod->node);
+    runtime_removal(c, id, r);
+    removal_start(r, STR_NULL, NULL);
 }

@@ -123,11 +123,11 @@ void volumes_stop(struct pod *p)
     }
 }
 
-void volumes_remove(struct pod *p)
+void volumes_remove(struct pod *p, struct removal *to)
 {
     cleanup_arena struct arena *mem = arena_new();
     volumes_stop(p);
-    volumes_remove_tree(str_fmtz(mem, "%s/pods/" STR_FMT, p->node->kubelet_dir, STR_ARG(p->uid)));
+    removal_volumes(to, str_fmtz(mem, "%s/pods/" STR_FMT, p->node->kubelet_dir, STR_ARG(p->uid)));
 }
 
 void volumes_remove_tree(const char *root)

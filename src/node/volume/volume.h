@@ -15,8 +15,10 @@
 /* Bring every volume up to date: at first, and whenever something it is made of changed. Safe to repeat, cheap when
  * nothing changed. 1: all are there; 0: something is awaited (p is kicked); -1: *ret_why in mem says what is wrong. */
 int volumes_step(struct pod *p, struct arena *mem, struct str *ret_why);
-void volumes_stop(struct pod *p);           /* its timers; the volumes stay. Safe to repeat */
-void volumes_remove(struct pod *p);         /* unmount and remove; emptyDir's content too. Safe to repeat */
+void volumes_stop(struct pod *p); /* its timers; the volumes stay. Safe to repeat */
+struct removal;                   /* runtime/removal.h */
+/* Unmount and remove; emptyDir's content too. Safe to repeat. */
+void volumes_remove(struct pod *p, struct removal *to);
 void volumes_remove_tree(const char *root); /* a pod's directory, whoever made it, with what is mounted below */
 /* The mounts of one container, volumes and files, into in->mounts. 0, or -1 with *ret_why in mem. */
 int volumes_mounts(struct pod *p, struct container *c, struct spec_in *in, struct arena *mem, struct str *ret_why);
