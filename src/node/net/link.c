@@ -339,26 +339,40 @@ static int inner_setup(int netns, const struct link_pod *p)
     return r;
 }
 
-static void set_of(const char *name, const char *family, const char *key, const char *value)
+static void set_of(const char *name, const char *key, const char *value)
 {
     char path[128];
-    snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/%s", family, name, key);
+    snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/%s", name, key);
     files_write_existing(path, str_of(value));
 }
 
+/* There is no IPv6 pod network yet: the node's end gets no link-local address, and nft.c drops what a pod sends. Not by
+ * disable_ipv6: to write that spins in the kernel for as long as anybody holds the lock of all links, and where pods
+ * go, that is 20 ms and more. */
+static void put_no_ipv6_address(struct batch *b, int ifindex)
+{
+    struct nlmsghdr *h = batch_add(b, RTM_NEWLINK, 0, EAFNOSUPPORT);
+    struct ifinfomsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    m->ifi_index = ifindex;
+    struct nlattr *spec = mnl_attr_nest_start(h, IFLA_AF_SPEC), *inet6 = mnl_attr_nest_start(h, AF_INET6);
+    mnl_attr_put_u8(h, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+    mnl_attr_nest_end(h, inet6);
+    mnl_attr_nest_end(h, spec);
+    batch_end(b, h);
+}
+
 /* rp_filter 1 is the guard against spoofed sources. route_localnet lets 127.0.0.1:NODEPORT reach pods; nft.c drops what
- * a pod sends to 127/8. There is no IPv6 pod network yet, so the node's end speaks none: a pod can't reach the node by
- * its link-local address either. */
+ * a pod sends to 127/8. */
 static int outer_setup(struct link *l, const struct link_pod *p)
 {
     struct batch b = {.link = l};
     uint8_t mac[6];
     pod_mac(p->address, mac);
-    set_of(p->name, "ipv4", "rp_filter", "1"), set_of(p->name, "ipv4", "route_localnet", "1");
-    set_of(p->name, "ipv4", "forwarding", "1"), set_of(p->name, "ipv4", "accept_redirects", "0");
-    set_of(p->name, "ipv4", "send_redirects", "0"), set_of(p->name, "ipv6", "disable_ipv6", "1");
+    set_of(p->name, "rp_filter", "1"), set_of(p->name, "route_localnet", "1"), set_of(p->name, "forwarding", "1");
+    set_of(p->name, "accept_redirects", "0"), set_of(p->name, "send_redirects", "0");
     int ifindex = link_index(p->name);
     const struct link_route to = {.dst = p->address, .src = p->node, .prefix = 32, .ifindex = ifindex};
+    put_no_ipv6_address(&b, ifindex);
     put_link(&b, NULL, ifindex, IFF_UP);
     put_neighbour(&b, ifindex, p->address, mac);
     put_route(&b, true, &to);

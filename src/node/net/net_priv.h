@@ -2,6 +2,8 @@
 #ifndef SAMPAN_NODE_NET_NET_PRIV_H
 #define SAMPAN_NODE_NET_NET_PRIV_H
 
+#include <net/if.h>
+
 #include "node/node.h"
 
 struct ipam;
@@ -19,6 +21,7 @@ struct net_config {
 };
 int net_config_read(const struct agent_opts *o, struct net_config *ret); /* 0 or -EINVAL */
 
+enum { LEAVING_MAX = 256, LEAVE_MS = 3000 };
 struct dns_feed;
 struct network {
     struct node *node;
@@ -30,6 +33,9 @@ struct network {
     struct dns_feed *dns;
     struct routes *routes;
     char dns_text[16];
+    char leaving[LEAVING_MAX][IFNAMSIZ]; /* links of pods that have gone, oldest first */
+    int leaving_count;
+    struct loop_timer leave_timer;
 };
 
 #endif

@@ -113,6 +113,34 @@ static void start_proxy(struct network *w)
     dns_feed_helper(w->dns, w->node->net);
 }
 
+/* A link goes with the pod's namespace, which the kernel takes down in the background, many in one go; to delete it by
+ * name costs 20 ms each and holds the lock that new pods need. Only what is still there after a while, because somebody
+ * holds the namespace, is deleted so. */
+static void delete_links(struct network *w, int count)
+{
+    for (int i = 0; i < count; i++) {
+        int r = link_index(w->leaving[i]) ? link_delete(w->link, w->leaving[i]) : 0;
+        if (r < 0)
+            log_warn("net", "link not removed", "link=%s error=%d", w->leaving[i], -r);
+    }
+    w->leaving_count -= count;
+    memmove(w->leaving, w->leaving + count, sizeof(w->leaving[0]) * (size_t)w->leaving_count);
+}
+
+static void leave_due(struct loop_timer *t)
+{
+    struct network *w = container_of(t, struct network, leave_timer);
+    delete_links(w, w->leaving_count);
+}
+
+static void leave(struct network *w, struct str uid)
+{
+    if (w->leaving_count == LEAVING_MAX)
+        delete_links(w, LEAVING_MAX / 2);
+    link_name(uid, w->leaving[w->leaving_count++]);
+    loop_timer_start(&w->leave_timer, LEAVE_MS);
+}
+
 static int start(struct node *n, void **ret_ctx)
 {
     struct network *w = calloc(1, sizeof(*w));
@@ -120,6 +148,7 @@ static int start(struct node *n, void **ret_ctx)
         return -ENOMEM;
     cleanup_arena struct arena *mem = arena_new();
     w->node = n;
+    loop_timer_init(n->loop, &w->leave_timer, leave_due);
     struct agent_opts o = n->opts;
     o.run_dir = n->run_dir ? n->run_dir : o.run_dir;
     int r = net_config_read(&o, &w->config);
@@ -151,7 +180,10 @@ static int start(struct node *n, void **ret_ctx)
 
 static void stop(void *ctx)
 {
-    done(ctx);
+    struct network *w = ctx;
+    delete_links(w, w->leaving_count);
+    loop_timer_stop(&w->leave_timer);
+    done(w);
 }
 
 /* hostPort of every container; a port that another pod of the same key holds is taken over: the scheduler and
@@ -179,15 +211,31 @@ static int host_ports(struct network *w, struct pod *p, uint32_t address, bool a
     return first;
 }
 
-static int wire(struct network *w, struct pod *p, uint32_t address)
-{
+/* A pod's wire, made by the pool: the kernel's lock of all links is held long while namespaces die. */
+struct wiring {
+    struct loop_work work;
+    struct network *network;
+    struct node *node;
+    struct arena *mem;
+    struct str uid;
     char name[IFNAMSIZ];
-    link_name(p->uid, name);
-    const struct link_pod wire = {
-        .name = name, .netns = p->netns, .address = address, .node = w->config.node, .mtu = w->config.mtu};
-    int r = p->adopted && link_pod_intact(&wire) ? 0 : link_pod_add(w->link, &wire);
-    if (r == 0)
-        r = nft_pod(w->nft, address, /* add= */ true);
+    struct link_pod wire;
+    int error;
+};
+
+static void wire_run(struct loop_work *work)
+{
+    struct wiring *g = container_of(work, struct wiring, work);
+    struct link *l = NULL;
+    g->error = link_open(&l);
+    if (g->error == 0)
+        g->error = link_pod_add(l, &g->wire);
+    link_close(l);
+}
+
+static int open_paths(struct network *w, struct pod *p, uint32_t address)
+{
+    int r = nft_pod(w->nft, address, /* add= */ true);
     return r < 0 ? r : host_ports(w, p, address, /* add= */ true);
 }
 
@@ -200,6 +248,42 @@ static void tell(struct pod *p, uint32_t address)
     pod_network_done(p, 0, NULL);
 }
 
+/* The network is gone when the agent has ended meanwhile, but then so are its pods. */
+static void wired(struct wiring *g)
+{
+    struct pod *p = pod_find(g->node, g->uid);
+    int r = g->error;
+    if (p && r == 0)
+        r = open_paths(g->network, p, g->wire.address);
+    if (p && r < 0) {
+        ipam_release(g->network->ipam, p->uid);
+        pod_network_done(p, r, "pod network: link could not be made");
+    } else if (p) {
+        tell(p, g->wire.address);
+    }
+    arena_free(g->mem);
+}
+
+static void wire_done(struct loop_work *work)
+{
+    wired(container_of(work, struct wiring, work));
+}
+
+static struct wiring *wiring_new(struct network *w, struct pod *p, uint32_t address)
+{
+    struct arena *mem = arena_new();
+    struct wiring *g = arena_new_of(mem, struct wiring);
+    *g = (struct wiring){.network = w, .node = w->node, .mem = mem, .uid = str_dup(mem, p->uid)};
+    link_name(p->uid, g->name);
+    g->wire = (struct link_pod){.name = g->name,
+                                .netns = str_fmtz(mem, "%s", p->netns),
+                                .address = address,
+                                .node = w->config.node,
+                                .mtu = w->config.mtu};
+    g->work = (struct loop_work){.work = wire_run, .done = wire_done};
+    return g;
+}
+
 static void setup(void *ctx, struct pod *p)
 {
     struct network *w = ctx;
@@ -209,13 +293,9 @@ static void setup(void *ctx, struct pod *p)
         pod_network_done(p, r, r == -ENOSPC ? "no pod address is free on this node" : "pod address could not be taken");
         return;
     }
-    r = wire(w, p, address);
-    if (r < 0) {
-        ipam_release(w->ipam, p->uid);
-        pod_network_done(p, r, "pod network: link could not be made");
-        return;
-    }
-    tell(p, address);
+    struct wiring *g = wiring_new(w, p, address);
+    if (loop_work(w->node->loop, &g->work) < 0)
+        wire_run(&g->work), wired(g);
 }
 
 static void adopt(void *ctx, struct pod *p)
@@ -227,27 +307,30 @@ static void adopt(void *ctx, struct pod *p)
         return;
     }
     int r = ipam_claim(w->ipam, p->uid, address);
+    if (r == 0) {
+        struct wiring *g = wiring_new(w, p, address);
+        r = link_pod_intact(&g->wire) ? 0 : link_pod_add(w->link, &g->wire);
+        arena_free(g->mem);
+    }
     if (r == 0)
-        r = wire(w, p, address);
+        r = open_paths(w, p, address);
     if (r < 0)
         pod_network_done(p, r, "pod network: the former address can't be had again");
     else
         tell(p, address);
 }
 
+/* Its routes and neighbours go with the link. Should the address be given again before, the new route takes the place.
+ */
 static void teardown(void *ctx, struct pod *p)
 {
     struct network *w = ctx;
-    char name[IFNAMSIZ];
     uint32_t address;
-    link_name(p->uid, name);
     if (ipam_find(w->ipam, p->uid, &address)) {
         host_ports(w, p, address, /* add= */ false);
         nft_pod(w->nft, address, /* add= */ false);
     }
-    int r = link_delete(w->link, name); /* its routes and neighbours go with it */
-    if (r < 0)
-        log_warn("net", "link not removed", "link=%s error=%d", name, -r);
+    leave(w, p->uid);
     ipam_release(w->ipam, p->uid);
 }
 

@@ -11,10 +11,11 @@
 /* $PODS this node's pods, $CLUSTER all pods, $SERVICES the service range, $LINKS our veth names. Maps first, then
  * chains emptied and filled again, all in one transaction.
  *
- * A packet's way: guard (raw) drops what a pod sends to 127/8, which route_localnet would let in; unserved turns away
- * what has no endpoint; serve picks an endpoint; forward and output refuse what is still for the service range. TCP is
- * refused by a reset: ICMP errors are limited to a few a second by the kernel, and one to the node itself gets lost
- * when it follows the service range's route to lo (so a UDP client on the node itself waits for its own timeout). */
+ * A packet's way: guard (raw) drops what a pod sends to 127/8, which route_localnet would let in, and all IPv6;
+ * unserved turns away what has no endpoint; serve picks an endpoint; forward and output refuse what is still for the
+ * service range. TCP is refused by a reset: ICMP errors are limited to a few a second by the kernel, and one to the
+ * node itself gets lost when it follows the service range's route to lo (so a UDP client on the node itself waits for
+ * its own timeout). */
 static const char skeleton[] =
     "add table inet sampan\n"
     "add set inet sampan hairpin { type ipv4_addr . ipv4_addr; }\n"
@@ -45,6 +46,7 @@ static const char skeleton[] =
     "flush chain inet sampan serve-out\nflush chain inet sampan leave\nflush chain inet sampan rest-forward\n"
     "flush chain inet sampan rest-out\n"
     "add rule inet sampan guard iifname \"$LINKS\" ip daddr 127.0.0.0/8 drop\n"
+    "add rule inet sampan guard iifname \"$LINKS\" meta nfproto ipv6 drop\n"
     "add rule inet sampan reject-it meta l4proto tcp reject with tcp reset\n"
     "add rule inet sampan reject-it reject with icmpx port-unreachable\n"
     "add rule inet sampan drop-it drop\n"

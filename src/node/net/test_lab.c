@@ -21,8 +21,21 @@
 
 enum { PORT = 8080, WAIT_MS = 1500 };
 
+static struct lab *here; /* the one lab of this process */
+static bool answered;
+
+struct pod *pod_find(struct node *n, struct str uid)
+{
+    for (int i = 0; i < LAB_PODS; i++)
+        if (str_eq(here->pods[i].pod.uid, uid))
+            return &here->pods[i].pod;
+    return NULL;
+}
+
 void pod_network_done(struct pod *p, int error, const char *message)
 {
+    answered = true;
+    loop_stop(p->node->loop);
     if (error)
         fprintf(stderr, "pod network: %s: %s\n", message ? message : "?", strerror(-error));
     p->network_ready = error == 0;
@@ -39,6 +52,7 @@ void api_watch_stop(struct api_watch *w)
 bool lab_enter(struct lab *l)
 {
     memset(l, 0, sizeof(*l));
+    here = l;
     if (geteuid() != 0 || unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 || mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL))
         return false;
     snprintf(l->dir, sizeof(l->dir), "/tmp/net_lab.XXXXXX");
@@ -55,7 +69,7 @@ bool lab_enter(struct lab *l)
 
 void lab_leave(struct lab *l)
 {
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < LAB_PODS; i++)
         if (l->pods[i].netns[0])
             lab_pod_remove(l, i);
     files_remove_tree(l->dir);
@@ -63,6 +77,8 @@ void lab_leave(struct lab *l)
 
 int lab_start(struct lab *l)
 {
+    if (!l->node.loop)
+        l->node.loop = loop_new_sim(1);
     return network_routed.start(&l->node, &l->net);
 }
 
@@ -154,6 +170,14 @@ static void spawn_server(struct lab_pod *p)
     _exit(setns(fd, CLONE_NEWNET) < 0 ? 1 : start_server(p));
 }
 
+void lab_pod_wire(struct lab *l, int i)
+{
+    answered = false;
+    network_routed.setup(l->net, &l->pods[i].pod);
+    while (!answered)
+        loop_run(l->node.loop);
+}
+
 void lab_pod_add(struct lab *l, int i)
 {
     struct lab_pod *p = &l->pods[i];
@@ -167,7 +191,7 @@ void lab_pod_add(struct lab *l, int i)
     int r = lab_in(NULL, pin, p);
     if (r)
         fprintf(stderr, "lab: pin %d\n", r);
-    network_routed.setup(l->net, &p->pod);
+    lab_pod_wire(l, i);
     spawn_server(p);
     for (int tries = 0; tries < 100; tries++) { /* until it serves */
         struct lab_ask ask = {.address = "127.0.0.1", .port = PORT};

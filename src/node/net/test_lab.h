@@ -7,7 +7,7 @@
 
 #include "node/net/network.h"
 
-enum { LAB_SKIP = 77 }; /* meson: the test was skipped */
+enum { LAB_SKIP = 77, LAB_PODS = 8 }; /* meson: the test was skipped */
 
 struct lab_pod {
     struct pod pod;
@@ -16,17 +16,18 @@ struct lab_pod {
 };
 struct lab {
     struct node node;
-    struct lab_pod pods[8];
+    struct lab_pod pods[LAB_PODS];
     char dir[32];
     void *net;
 };
 
 bool lab_enter(struct lab *l); /* false: not root or no namespaces here */
 void lab_leave(struct lab *l);
-int lab_start(struct lab *l); /* network_routed.start */
+int lab_start(struct lab *l); /* network_routed.start; a simulated loop where the test brings none */
 void lab_stop(struct lab *l);
 /* Pod i, "pod0" ...: a namespace, wired, serving TCP and UDP on 8080. Its address is in pod.ips[0].text. */
 void lab_pod_add(struct lab *l, int i);
+void lab_pod_wire(struct lab *l, int i); /* network_routed.setup alone, to its end */
 void lab_pod_remove(struct lab *l, int i);
 /* Run fn in a pod's namespace (NULL: the node's), in a child; its return value (0..255), or -1. */
 int lab_in(struct lab_pod *p, int (*fn)(void *arg), void *arg);
