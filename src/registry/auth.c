@@ -207,13 +207,21 @@ static bool node_may(struct request *r, struct str node, struct str ns, struct s
     return false;
 }
 
+/* An agent, and its helper, which pulls. */
+static const struct {
+    const char *group, *prefix;
+} agents[] = {{"system:nodes", "system:node:"}, {"sampan:tunnels", "sampan:tunnel:"}};
+
 bool auth_may(struct request *r, const char *verb, struct str ns, struct str image)
 {
-    struct str prefix = STR("system:node:");
     if (may(r, r->user, verb, ns, image))
         return true;
-    return !strcmp(verb, "get") && user_in_group(r->user, "system:nodes") && str_starts(r->user->name, prefix) &&
-           node_may(r, str_from(r->user->name, prefix.len), ns, image);
+    for (size_t i = 0; !strcmp(verb, "get") && i < sizeof(agents) / sizeof(agents[0]); i++) {
+        struct str prefix = str_of(agents[i].prefix);
+        if (user_in_group(r->user, agents[i].group) && str_starts(r->user->name, prefix))
+            return node_may(r, str_from(r->user->name, prefix.len), ns, image);
+    }
+    return false;
 }
 
 bool auth_require(struct request *r, const char *verb)

@@ -9,14 +9,12 @@
 #include "registry/registry.h"
 
 /* Codes of the spec (UNKNOWN is Docker's). The HTTP status stands beside each use: one code has several. */
+/* clang-format off */
 #define REGISTRY_CODES(X)                                                                                              \
-    X(BLOB_UNKNOWN)                                                                                                    \
-    X(BLOB_UPLOAD_INVALID)                                                                                             \
-    X(BLOB_UPLOAD_UNKNOWN)                                                                                             \
-    X(DIGEST_INVALID)                                                                                                  \
-    X(MANIFEST_BLOB_UNKNOWN)                                                                                           \
+    X(BLOB_UNKNOWN) X(BLOB_UPLOAD_INVALID) X(BLOB_UPLOAD_UNKNOWN) X(DIGEST_INVALID) X(MANIFEST_BLOB_UNKNOWN)           \
     X(MANIFEST_INVALID) X(MANIFEST_UNKNOWN) X(NAME_INVALID) X(NAME_UNKNOWN) X(SIZE_INVALID) X(UNAUTHORIZED) X(DENIED)  \
-        X(UNSUPPORTED) X(TOOMANYREQUESTS) X(UNKNOWN)
+    X(UNSUPPORTED) X(TOOMANYREQUESTS) X(UNKNOWN)
+/* clang-format on */
 #define X(code) CODE_##code,
 enum code { CODE_NONE, REGISTRY_CODES(X) };
 #undef X

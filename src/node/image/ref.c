@@ -127,6 +127,14 @@ bool image_ref_is_latest(const struct image_ref *r)
     return r->digest.len == 0 && str_is(r->tag, "latest");
 }
 
+bool image_ref_is_cluster(const struct image_ref *r)
+{
+    struct str name, port;
+    str_cut(r->host, ':', &name, &port);
+    return (str_is(name, "kubernetes.default.svc") || str_is(name, "kubernetes.default.svc.cluster.local")) &&
+           (port.len == 0 || str_is(port, "443"));
+}
+
 struct str image_ref_base_url(struct arena *mem, const struct image_ref *r)
 {
     if (str_is(r->host, "docker.io"))

@@ -21,6 +21,8 @@ struct str image_ref_digest(struct arena *mem, const struct image_ref *r,
 /* Pull policy when none is given: Always for the tag latest, else IfNotPresent. */
 bool image_ref_is_latest(const struct image_ref *r);
 bool image_digest_valid(struct str digest); /* sha256: and 64 lower-case hex digits */
+/* Its registry is the API server, which goes by its own name: kubernetes.default.svc (registry/registry.h). */
+bool image_ref_is_cluster(const struct image_ref *r);
 /* Where its registry answers: docker.io is registry-1.docker.io; http for loopback, else https. */
 struct str image_ref_base_url(struct arena *mem, const struct image_ref *r);
 

@@ -5,8 +5,13 @@
 #include "base/str.h"
 
 enum { FETCH_REDIRECTS_MAX = 5, FETCH_CONNECT_S = 15, FETCH_STALL_S = 60 };
+struct fetch_peer {              /* a server with a CA of its own, to whom we show a certificate */
+    const char *ca, *cert, *key; /* PEM; cert and key NULL: none is shown */
+    const char *connect_to;      /* "NAME:PORT:ADDRESS:PORT": where the url's name is reached */
+};
 struct fetch {
     const char *url;
+    const struct fetch_peer *peer;                        /* NULL: the public CAs */
     const char *accept, *authorization, *user, *password; /* NULL: none */
     const struct str *headers;                            /* name, value, ... */
     size_t header_count;

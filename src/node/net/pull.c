@@ -10,6 +10,7 @@
 #include "node/image/ref.h"
 #include "node/net/curl.h"
 #include "node/net/net.h"
+#include "node/stream/streams.h"
 
 enum { LAYERS_AT_ONCE = 3, TOKEN_BYTES_MAX = 64 << 10 };
 #define ACCEPT_MANIFEST                                                                                                \
@@ -33,6 +34,7 @@ struct pull {
     uint64_t id;
     struct image_ref ref;
     struct str user, password, arch, base, authorization;
+    const struct fetch_peer *peer; /* of the cluster's own registry */
     struct image_info info;
     struct str why;
     int error, next, running;
@@ -100,7 +102,8 @@ static bool get_token(struct pull *p, struct str challenge)
     put_query(&url, parameter(challenge, "service"));
     sb_addz(&url, "&scope=");
     put_query(&url, scope.len ? scope : str_fmt(p->mem, "repository:" STR_FMT ":pull", STR_ARG(p->ref.repository)));
-    struct fetch f = {.url = sb_z(&url), .mem = p->mem, .body_max = TOKEN_BYTES_MAX, .timeout_ms = 30000};
+    struct fetch f = {
+        .url = sb_z(&url), .peer = p->peer, .mem = p->mem, .body_max = TOKEN_BYTES_MAX, .timeout_ms = 30000};
     if (p->user.len)
         f.user = str_z(p->mem, p->user), f.password = str_z(p->mem, p->password);
     fetch_run(&f);
@@ -164,8 +167,11 @@ static struct str digest_of(struct arena *mem, struct str bytes)
 
 static bool get_manifest(struct pull *p, struct str tag_or_digest, struct str *ret_text)
 {
-    struct fetch f = {
-        .mem = p->mem, .accept = ACCEPT_MANIFEST, .body_max = IMAGE_MANIFEST_BYTES_MAX, .timeout_ms = 60000};
+    struct fetch f = {.mem = p->mem,
+                      .peer = p->peer,
+                      .accept = ACCEPT_MANIFEST,
+                      .body_max = IMAGE_MANIFEST_BYTES_MAX,
+                      .timeout_ms = 60000};
     f.url = str_fmtz(p->mem, STR_FMT "/v2/" STR_FMT "/manifests/" STR_FMT, STR_ARG(p->base), STR_ARG(p->ref.repository),
                      STR_ARG(tag_or_digest));
     if (!get(p, &f))
@@ -197,7 +203,7 @@ static void describe(struct loop_work *w)
         fail(p, -EBADMSG, err.message);
         return;
     }
-    struct fetch f = {.mem = p->mem, .body_max = IMAGE_CONFIG_BYTES_MAX, .timeout_ms = 60000};
+    struct fetch f = {.mem = p->mem, .peer = p->peer, .body_max = IMAGE_CONFIG_BYTES_MAX, .timeout_ms = 60000};
     f.url = str_fmtz(p->mem, STR_FMT "/v2/" STR_FMT "/blobs/" STR_FMT, STR_ARG(p->base), STR_ARG(p->ref.repository),
                      STR_ARG(p->info.id));
     if (!get(p, &f))
@@ -231,7 +237,7 @@ static void layer_work(struct loop_work *w)
     struct layer_job *j = container_of(w, struct layer_job, work);
     struct pull *p = j->pull;
     const struct image_layer *l = &p->info.layers[j->index];
-    struct fetch f = {.mem = j->mem, .data = layer_data, .ctx = j};
+    struct fetch f = {.mem = j->mem, .peer = p->peer, .data = layer_data, .ctx = j};
     f.url = str_fmtz(j->mem, STR_FMT "/v2/" STR_FMT "/blobs/" STR_FMT, STR_ARG(p->base), STR_ARG(p->ref.repository),
                      STR_ARG(l->digest));
     f.authorization = p->authorization.len ? str_z(j->mem, p->authorization) : NULL;
@@ -310,6 +316,27 @@ static void described(struct loop_work *w)
     more_layers(container_of(w, struct pull, work));
 }
 
+/* The cluster's registry is the API server that we have a tunnel to; we come as who opened the tunnel, unless a pull
+ * secret says otherwise. */
+static void find_cluster(struct pull *p)
+{
+    struct streams_identity id;
+    struct fetch_peer *peer = arena_new_of(p->mem, struct fetch_peer);
+    if (!streams_identity(p->net->streams, p->mem, &id)) {
+        fail(p, -EAGAIN, STR("the API server, which is this image's registry, is not known yet"));
+        return;
+    }
+    struct str port = str_from(str_of(id.address), (size_t)(str_rfind(str_of(id.address), ':') + 1));
+    bool is_ip6 = strchr(id.server_name, ':') != NULL;
+    struct str name = str_fmt(p->mem, is_ip6 ? "[%s]" : "%s", id.server_name);
+    *peer = (struct fetch_peer){
+        .ca = id.ca, .connect_to = str_fmtz(p->mem, "%.*s:%.*s:%s", STR_ARG(name), STR_ARG(port), id.address)};
+    if (!p->user.len)
+        peer->cert = id.cert, peer->key = id.key;
+    p->base = str_fmt(p->mem, "https://%.*s:%.*s", STR_ARG(name), STR_ARG(port));
+    p->peer = peer;
+}
+
 void net_pull(struct net *n, struct ipc_msg *m)
 {
     struct arena *mem = arena_new();
@@ -325,6 +352,8 @@ void net_pull(struct net *n, struct ipc_msg *m)
         fail(p, -ENOSYS, STR("libcurl.so.4 is not installed"));
     p->info.name = image_ref_name(mem, &p->ref);
     p->base = image_ref_base_url(mem, &p->ref);
+    if (p->error == 0 && image_ref_is_cluster(&p->ref))
+        find_cluster(p);
     if (p->error || loop_work(n->loop, &p->work) < 0) {
         fail(p, -EAGAIN, STR("no thread"));
         pull_end(p);

@@ -177,6 +177,8 @@ static void tunnel_certificate(struct streams *s, struct str address, struct str
     if (s->tunnel_tls && same) {
         if (tls_context_renew(s->tunnel_tls, cert, key, &why) < 0)
             log_warn("stream", "bad tunnel certificate", "why=\"%s\"", why);
+        else
+            set_text(&s->cert, cert), set_text(&s->key, key);
         return;
     }
     struct tls_context *tls = tls_client_new(ca, cert, key, &why);
@@ -184,6 +186,7 @@ static void tunnel_certificate(struct streams *s, struct str address, struct str
         log_warn("stream", "bad tunnel certificate", "why=\"%s\"", why);
         return;
     }
+    set_text(&s->cert, cert), set_text(&s->key, key), set_text(&s->ca, ca);
     loop_timer_stop(&s->retry);
     s->tunnel = http_tunnel_close(s->tunnel);
     s->api = http_client_free(s->api);
@@ -194,6 +197,18 @@ static void tunnel_certificate(struct streams *s, struct str address, struct str
     struct http_client_opts o = api_opts(s);
     s->api = http_client_new(&o);
     tunnel_open(s);
+}
+
+bool streams_identity(const struct streams *s, struct arena *mem, struct streams_identity *ret)
+{
+    if (!s->tunnel_tls || str_starts(str_of(s->address), STR("unix:")))
+        return false;
+    *ret = (struct streams_identity){.address = str_z(mem, str_of(s->address)),
+                                     .server_name = str_z(mem, str_of(s->server_name)),
+                                     .cert = str_z(mem, str_of(s->cert)),
+                                     .key = str_z(mem, str_of(s->key)),
+                                     .ca = str_z(mem, str_of(s->ca))};
+    return true;
 }
 
 static void handle(void *ctx, struct exchange *x)
@@ -307,6 +322,7 @@ struct streams *streams_free(struct streams *s)
     tls_context_free(s->server_tls);
     tls_context_free(s->tunnel_tls);
     free(s->address), free(s->server_name);
+    free(s->cert), free(s->key), free(s->ca);
     arena_free(s->keep);
     return NULL;
 }

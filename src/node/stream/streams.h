@@ -40,6 +40,13 @@ struct streams *streams_new(const struct streams_opts *o);
 struct streams *streams_free(struct streams *s); /* sessions are cut off */
 /* A message of the agent that is no reply. False: not for us (its fds are then untouched). */
 bool streams_message(struct streams *s, struct ipc_msg *m);
+/* Who the helper is to the API server, for what else it asks there. Strings are copied to mem. False: the agent has not
+ * said yet, or the server is no TCP address. */
+struct streams_identity {
+    const char *address, *server_name; /* "10.0.0.1:6443"; what its certificate must say */
+    const char *cert, *key, *ca;       /* PEM */
+};
+bool streams_identity(const struct streams *s, struct arena *mem, struct streams_identity *ret);
 /* The server that tests give connections to: http_server_adopt with any identity that is not NULL is trusted. */
 struct http_server *streams_server(struct streams *s);
 

@@ -17,6 +17,7 @@ struct streams {
     struct http_client *api;        /* reviews, as the tunnel's identity; NULL: none */
     char *address;                  /* heap: of the API server */
     char *server_name, *path;
+    char *cert, *key, *ca;      /* heap: PEM, of the tunnel */
     struct http_tunnel *tunnel; /* NULL: closed, see retry */
     struct loop_timer retry;
     int backoff_ms;
