@@ -159,6 +159,7 @@ static void stop(struct node *n)
 {
     if (n->api)
         watch_stop(n), nodestatus_stop(n), identity_stop(n);
+    storage_stop(n);
     list_each_safe (at, &n->pods)
         pod_free(container_of(at, struct pod, link));
     if (n->network && n->network->stop)

@@ -364,6 +364,7 @@ static void step_setup(struct pod *p)
         return;
     replace(&p->setup_problem, NULL), p->retry_s = 0;
     volume_etc_files(p);
+    storage_watch(p);
     enter(p, POD_INIT);
 }
 
@@ -468,7 +469,9 @@ static void step_stop(struct pod *p)
 {
     int64_t now = loop_now_ms(p->node->loop), grace_ms = p->grace_s * 1000;
     if (p->end_phase && !p->deleting)
-        grace_ms = doc_int(p->spec, "terminationGracePeriodSeconds", GRACE_S_DEFAULT) * 1000;
+        grace_ms =
+            (p->end_grace_s ? p->end_grace_s : doc_int(p->spec, "terminationGracePeriodSeconds", GRACE_S_DEFAULT)) *
+            1000;
     if (!p->stop_at_ms || now + grace_ms < p->stop_at_ms)
         p->stop_at_ms = now + grace_ms;
     int64_t left = p->stop_at_ms > now ? p->stop_at_ms - now : 0;

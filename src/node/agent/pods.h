@@ -6,6 +6,7 @@
  *   pull.c       images: policy, back-off, events
  *   probe.c      startup, liveness, readiness
  *   admit.c      does the pod fit this node
+ *   storage.c    limits of local storage
  *   status.c     the status that follows from all that (a pure function)
  *   report.c     sends it
  *   record.c     what a later agent finds again
@@ -76,6 +77,10 @@ void report_stop(struct pod *p);
 void record_pod(struct pod *p);
 void record_container(struct container *c);
 void record_restore_all(struct node *n); /* makes pods of what a former agent left */
+
+/* storage.c: from now on, if the pod has limits of local storage */
+void storage_watch(struct pod *p);
+void storage_stop(struct node *n);
 
 /* stray.c: after the records have been read; and once the API's pods are known. Without an API nothing is removed. */
 void strays_end(struct node *n);

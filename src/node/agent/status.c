@@ -118,8 +118,9 @@ static const char *phase(const struct pod *p)
     return failed ? "Failed" : "Succeeded";
 }
 
-enum { COND_READY_TO_START, COND_INITIALIZED, COND_READY, COND_CONTAINERS_READY, COND_COUNT };
-static const char *const cond_names[] = {"PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"};
+enum { COND_READY_TO_START, COND_INITIALIZED, COND_READY, COND_CONTAINERS_READY, COND_DISRUPTION };
+static const char *const cond_names[] = {"PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady",
+                                         "DisruptionTarget"};
 
 static void names_of(struct pod *p, struct sb *out, bool init)
 {
@@ -167,7 +168,7 @@ static void put_condition(struct pod *p, struct arena *mem, struct doc *list, in
 {
     struct doc *c = doc_push(list, doc_new_object(mem));
     doc_put_str(mem, c, "lastTransitionTime", unix_time_text(mem, since(p, which, value, now_ms)));
-    if (!value && message.len)
+    if ((!value || which == COND_DISRUPTION) && message.len)
         doc_put_str(mem, c, "message", message);
     if (reason)
         doc_put_str(mem, c, "reason", str_of(reason));
@@ -201,6 +202,8 @@ static void put_conditions(struct pod *p, struct arena *mem, struct doc *s, cons
                                 : unready,
                   now_ms);
     put_condition(p, mem, list, COND_CONTAINERS_READY, all, why, over ? STR_NULL : unready, now_ms);
+    if (p->end_reason && strcmp(p->end_reason, "Evicted") == 0)
+        put_condition(p, mem, list, COND_DISRUPTION, true, "TerminationByKubelet", str_of(p->end_message), now_ms);
 }
 
 struct doc *status_build(struct pod *p, struct arena *mem, int64_t now_ms)
