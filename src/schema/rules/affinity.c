@@ -158,7 +158,9 @@ void check_topology_spread(struct rule_ctx *c, const struct fpath *at, const str
             check_enum(c, AT(item, "nodeAffinityPolicy"), doc_str(con, "nodeAffinityPolicy"), policies);
         if (rule_has(con, "nodeTaintsPolicy"))
             check_enum(c, AT(item, "nodeTaintsPolicy"), doc_str(con, "nodeTaintsPolicy"), policies);
-        check_spread_keys(c, AT(item, "matchLabelKeys"), con);
-        check_label_selector(c, AT(item, "labelSelector"), doc_get(con, "labelSelector"));
+        if (!rule_kept(c, item, con)) {
+            check_spread_keys(c, AT(item, "matchLabelKeys"), con);
+            check_label_selector(c, AT(item, "labelSelector"), doc_get(con, "labelSelector"));
+        }
     }
 }

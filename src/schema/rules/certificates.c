@@ -52,7 +52,7 @@ static void check_usages(struct rule_ctx *c, const struct fpath *at, const struc
 }
 
 /* "example.com/path": a domain, then segments of subdomains (apis/core/validation ValidateSignerName). */
-static void check_signer(struct rule_ctx *c, const struct fpath *at, struct str signer)
+void check_signer_name(struct rule_ctx *c, const struct fpath *at, struct str signer)
 {
     struct str domain, path, rest, segment;
     const char *msgs[NAME_MSGS_MAX];
@@ -171,7 +171,7 @@ void validate_certificate_signing_request(struct rule_ctx *c, const struct doc *
     if (str_is(signer, "kubernetes.io/legacy-unknown"))
         rule_invalid(c, AT(spec_at, "signerName"), signer, "the legacy signerName is not allowed via this API version");
     else
-        check_signer(c, AT(spec_at, "signerName"), signer);
+        check_signer_name(c, AT(spec_at, "signerName"), signer);
     if (rule_has(spec, "expirationSeconds") && doc_int(spec, "expirationSeconds", 0) < EXPIRATION_S_MIN)
         rule_invalid_int(c, AT(spec_at, "expirationSeconds"), doc_int(spec, "expirationSeconds", 0),
                          "may not specify a duration less than 600 seconds (10 minutes)");

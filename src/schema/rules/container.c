@@ -1,7 +1,7 @@
 /* schema/rules/container.c - containers of a pod: regular, init, ephemeral; their ports and environment. */
 #include "schema/rules/rules.h"
 
-enum { RESTART_RULES_MAX = 20 };
+enum { RESTART_RULES_MAX = 20, EXIT_CODES_MAX = 255 };
 static const char *const restart_policies[] = {"Always", "Never", "OnFailure", NULL};
 static const char *const protocols[] = {"SCTP", "TCP", "UDP", NULL};
 static const char *const pull_policies[] = {"Always", "IfNotPresent", "Never", NULL};
@@ -305,6 +305,26 @@ static void check_image_spaces(struct rule_ctx *c, const struct fpath *at, const
         rule_invalid(c, AT(at, "image"), image, "must not have leading or trailing whitespace");
 }
 
+static void check_restart_rules(struct rule_ctx *c, const struct fpath *at, const struct doc *rules)
+{
+    static const char *const operators[] = {"In", "NotIn", NULL};
+    if (doc_len(rules) > RESTART_RULES_MAX)
+        err_cause(c->err, CAUSE_TOO_LONG, at, "may not be more than %d bytes", RESTART_RULES_MAX); /* its own slip */
+    rule_each (rule, rules) {
+        const struct fpath *item = AT_INDEX(at, rule_i), *codes_at = AT(item, "exitCodes");
+        const struct doc *codes = doc_get(rule, "exitCodes");
+        if (!str_is(doc_str(rule, "action"), "Restart"))
+            rule_unsupported(c, AT(item, "action"), doc_str(rule, "action"), "Restart");
+        if (!doc_is(codes, DOC_OBJECT)) {
+            rule_required(c, codes_at, "must be specified");
+            continue;
+        }
+        check_enum(c, AT(codes_at, "operator"), doc_str(codes, "operator"), operators);
+        if (doc_len(doc_get(codes, "values")) > EXIT_CODES_MAX)
+            err_cause(c->err, CAUSE_TOO_LONG, AT(codes_at, "values"), "may not be more than %d bytes", EXIT_CODES_MAX);
+    }
+}
+
 static void check_restart(struct rule_ctx *c, const struct fpath *at, const struct doc *ctr)
 {
     const struct doc *rules = doc_get(ctr, "restartPolicyRules");
@@ -312,9 +332,7 @@ static void check_restart(struct rule_ctx *c, const struct fpath *at, const stru
         check_enum(c, AT(at, "restartPolicy"), doc_str(ctr, "restartPolicy"), restart_policies);
     else if (doc_len(rules))
         rule_required(c, AT(at, "restartPolicy"), "must specify restartPolicy when restart rules are used");
-    if (doc_len(rules) > RESTART_RULES_MAX)
-        err_cause_int(c->err, CAUSE_TOO_MANY, AT(at, "restartPolicyRules"), doc_len(rules),
-                      "must have at most %d items", RESTART_RULES_MAX);
+    check_restart_rules(c, AT(at, "restartPolicyRules"), rules);
 }
 
 void check_containers(struct rule_ctx *c, const struct fpath *at, const struct pod_rules *p)
@@ -360,7 +378,11 @@ void check_init_containers(struct rule_ctx *c, const struct fpath *at, const str
         struct str name = doc_str(ctr, "name");
         cleanup_set struct rule_set held = {0}; /* they run one by one */
         check_container(c, item, ctr, p);
-        check_restart(c, item, ctr);
+        if (!str_is(doc_str(ctr, "restartPolicy"), "Always"))
+            check_restart(c, item, ctr);
+        else if (doc_len(doc_get(ctr, "restartPolicyRules")))
+            rule_forbidden(c, AT(item, "restartPolicyRules"),
+                           "restartPolicyRules are not allowed for init containers with restart policy Always");
         if (name.len && !rule_set_add(&names, name))
             rule_duplicate(c, AT(item, "name"), name);
         check_host_ports(c, item, ctr, &held);

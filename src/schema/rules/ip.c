@@ -61,7 +61,10 @@ static bool parse_ip(struct arena *mem, struct str s, struct ip *ret)
 bool check_ip(struct rule_ctx *c, const struct fpath *at, struct str value)
 {
     struct ip ip;
-    if (!parse_ip(c->mem, value, &ip)) {
+    bool ok = parse_ip(c->mem, value, &ip);
+    if ((!ok || ip.leading_0 || ip.mapped) && rule_kept_str(c, at, value))
+        return true;
+    if (!ok) {
         rule_invalid(c, at, value, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
         return false;
     }
@@ -110,6 +113,8 @@ bool check_cidr(struct rule_ctx *c, const struct fpath *at, struct str value)
         wrong = "must not have an IPv4-mapped IPv6 address";
     else if (has_host_bits(&ip, bits))
         wrong = "must not have bits set beyond the prefix length";
+    if (wrong && rule_kept_str(c, at, value))
+        return true;
     if (wrong)
         rule_invalid(c, at, value, "%s", wrong);
     return !wrong;

@@ -111,7 +111,7 @@ void validate_ingress(struct rule_ctx *c, const struct doc *obj, const struct do
         const struct fpath *item = AT_INDEX(AT(&spec_at, "tls"), t_i);
         rule_each (h, doc_get(t, "hosts"))
             check_host(c, AT_INDEX(AT(item, "hosts"), h_i), doc_string(h));
-        if (doc_str(t, "secretName").len)
+        if (doc_str(t, "secretName").len && !rule_kept(c, AT(item, "secretName"), doc_get(t, "secretName")))
             check_name(c, AT(item, "secretName"), doc_str(t, "secretName"), name_dns1123_subdomain);
     }
     if (rule_has(spec, "ingressClassName"))

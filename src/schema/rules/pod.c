@@ -1,7 +1,13 @@
 /* schema/rules/pod.c - the whole of a PodSpec, of a Pod or of a template. What an update may change: pod_update.c. */
 #include "schema/rules/rules.h"
 
-enum { POD_RESOURCES_MAX = 32, NAMESERVERS_MAX = 3, SEARCHES_MAX = 32, SEARCH_CHARS_MAX = 2048 };
+enum {
+    POD_RESOURCES_MAX = 32,
+    NAMESERVERS_MAX = 3,
+    SEARCHES_MAX = 32,
+    SEARCH_CHARS_MAX = 2048,
+    HOST_NAME_MAX_LEN = 64
+};
 
 static void check_required_choice(struct rule_ctx *c, const struct fpath *at, struct str value,
                                   const char *const *allowed)
@@ -117,14 +123,61 @@ static void check_gates(struct rule_ctx *c, const struct fpath *at, const struct
 /* A user namespace of its own goes with no namespace of the host. */
 static void check_host_users(struct rule_ctx *c, const struct fpath *at, const struct pod_rules *p)
 {
+    static const char alone[] = "when `hostUsers` is false";
+    static const char *const lists[] = {"initContainers", "containers", "ephemeralContainers", NULL};
     if (p->host_users)
         return;
     if (p->host_network)
-        rule_forbidden(c, AT(at, "hostNetwork"), "when `pod.Spec.HostUsers` is false");
+        rule_forbidden(c, AT(at, "hostNetwork"), alone);
     if (doc_bool(p->spec, "hostPID", false))
-        rule_forbidden(c, AT(at, "HostPID"), "when `pod.Spec.HostUsers` is false");
+        rule_forbidden(c, AT(at, "HostPID"), alone);
     if (doc_bool(p->spec, "hostIPC", false))
-        rule_forbidden(c, AT(at, "HostIPC"), "when `pod.Spec.HostUsers` is false");
+        rule_forbidden(c, AT(at, "HostIPC"), alone);
+    for (const char *const *l = lists; *l; l++) {
+        const struct fpath *list = AT(at, *l);
+        rule_each (ctr, doc_get(p->spec, *l)) {
+            const struct fpath *devices = AT(AT_INDEX(list, ctr_i), "volumeDevices");
+            if (doc_len(doc_get(ctr, "volumeDevices")) && !rule_kept(c, devices, doc_get(ctr, "volumeDevices")))
+                rule_forbidden(c, devices, alone);
+        }
+    }
+}
+
+static void check_hostname_override(struct rule_ctx *c, const struct fpath *spec_at, const struct pod_rules *p)
+{
+    const struct doc *name = doc_get(p->spec, "hostnameOverride");
+    const struct fpath *at = AT(spec_at, "hostnameOverride");
+    if (!doc_is(name, DOC_STRING))
+        return;
+    if (doc_bool(p->spec, "setHostnameAsFQDN", false))
+        rule_forbidden(c, at, "may not be specified when setHostnameAsFQDN is true");
+    if (p->host_network)
+        rule_forbidden(c, at, "may not be specified when hostNetwork is true");
+    if (name->s.len > HOST_NAME_MAX_LEN)
+        err_cause(c->err, CAUSE_TOO_LONG, at, "may not be more than %d bytes", HOST_NAME_MAX_LEN);
+    check_name(c, at, name->s, name_dns1123_subdomain);
+}
+
+/* A file that holds variables must lie in an emptyDir. */
+static void check_env_files(struct rule_ctx *c, const struct fpath *at, const struct pod_rules *p)
+{
+    static const char *const lists[] = {"initContainers", "containers", "ephemeralContainers", NULL};
+    cleanup_set struct rule_set volumes = {0};
+    rule_set_index(&volumes, doc_get(p->spec, "volumes"), "name");
+    for (const char *const *l = lists; *l; l++)
+        rule_each (ctr, doc_get(p->spec, *l))
+            rule_each (var, doc_get(ctr, "env")) {
+                const struct fpath *from = AT(AT_INDEX(AT(AT_INDEX(AT(at, *l), ctr_i), "env"), var_i), "valueFrom"),
+                                   *name_at = AT(AT(from, "fileKeyRef"), "volumeName");
+                const struct doc *ref = doc_get(doc_get(var, "valueFrom"), "fileKeyRef");
+                struct str name = doc_str(ref, "volumeName");
+                if (!doc_is(ref, DOC_OBJECT))
+                    continue;
+                if (!rule_set_has(&volumes, name))
+                    rule_not_found(c, name_at, name);
+                else if (!rule_has(rule_set_node(&volumes, name), "emptyDir"))
+                    rule_invalid(c, name_at, name, "referenced volume must be of type emptyDir");
+            }
 }
 
 static void check_optional_name(struct rule_ctx *c, const struct fpath *up, const struct doc *obj, const char *name,
@@ -171,21 +224,6 @@ static void check_overhead(struct rule_ctx *c, const struct fpath *at, const str
     }
 }
 
-static void check_os(struct rule_ctx *c, const struct fpath *at, const struct doc *spec)
-{
-    struct str name = doc_str(doc_get(spec, "os"), "name");
-    const struct fpath *os = AT(at, "os");
-    if (!rule_has(spec, "os"))
-        return;
-    if (!name.len)
-        rule_required(c, AT(os, "name"), "cannot be empty");
-    else if (!str_is(name, "linux") && !str_is(name, "windows"))
-        rule_unsupported(c, os, name, "linux", "windows");
-    else if (str_is(name, "linux") && rule_has(doc_get(spec, "securityContext"), "windowsOptions"))
-        rule_forbidden(c, AT(AT(at, "securityContext"), "windowsOptions"),
-                       "windows options cannot be set for a linux pod");
-}
-
 /* Requests of the containers, and of the init containers that go on running, may not be more than the pod's own. */
 static void check_pod_level_sum(struct rule_ctx *c, const struct fpath *at, const struct doc *spec,
                                 const struct doc *request)
@@ -219,8 +257,12 @@ static void check_pod_level_resources(struct rule_ctx *c, const struct fpath *at
     const struct doc *resources = doc_get(p->spec, "resources");
     if (!doc_is(resources, DOC_OBJECT))
         return;
+    if (str_is(doc_str(doc_get(p->spec, "os"), "name"), "windows")) {
+        rule_forbidden(c, at, "may not be set for a windows pod");
+        return;
+    }
     if (doc_len(doc_get(resources, "claims")))
-        rule_forbidden(c, AT(at, "claims"), "claims cannot be set for Resources at pod-level");
+        rule_forbidden(c, AT(at, "claims"), "claims may not be set for Resources at pod-level");
     for (const char *const *l = lists; *l; l++)
         doc_each (r, doc_get(resources, *l))
             if (!str_is(r->key, "cpu") && !str_is(r->key, "memory") && !resource_is_hugepages(r->key))
@@ -262,10 +304,13 @@ static void check_parts(struct rule_ctx *c, const struct fpath *at, const struct
     check_dns(c, AT(at, "dnsConfig"), doc_get(spec, "dnsConfig"), doc_str(spec, "dnsPolicy"));
     check_gates(c, at, spec);
     check_topology_spread(c, AT(at, "topologySpreadConstraints"), doc_get(spec, "topologySpreadConstraints"));
+    check_host_processes(c, at, p);
     check_host_users(c, at, p);
+    check_hostname_override(c, at, p);
     check_names_of_spec(c, at, spec);
     check_overhead(c, AT(at, "overhead"), doc_get(spec, "overhead"));
     check_os(c, at, spec);
+    check_env_files(c, at, p);
 }
 
 void check_pod_spec(struct rule_ctx *c, const struct fpath *at, const struct doc *spec, const struct doc *pod_meta,
@@ -323,7 +368,8 @@ void check_pod_annotations(struct rule_ctx *c, const struct fpath *at, const str
     if (cost) {
         struct str v = doc_string(cost);
         bool plain = v.len && v.ptr[0] != '+' && (v.ptr[0] != '0' || v.len == 1) && !str_starts(v, STR("-0"));
-        if (!plain || !str_to_i64(v, &n) || n < INT32_MIN || n > INT32_MAX)
+        bool fine = plain && str_to_i64(v, &n) && n >= INT32_MIN && n <= INT32_MAX;
+        if (!fine && !rule_kept(c, AT_KEY(at, cost->key), cost))
             rule_invalid(c, AT_KEY(at, cost->key), v, "must be a 32bit integer");
     }
     doc_each (a, annotations)

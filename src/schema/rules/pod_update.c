@@ -30,6 +30,7 @@ static void check_create(struct rule_ctx *c, const struct doc *pod)
         rule_forbidden(c, AT(&spec_at, "ephemeralContainers"), "cannot be set on create");
     if (doc_str(spec, "nodeName").len && doc_len(doc_get(spec, "schedulingGates")))
         rule_forbidden(c, AT(&spec_at, "nodeName"), "cannot be set until all schedulingGates have been cleared");
+    check_profile_annotations(c, &spec_at, spec, doc_get(doc_get(pod, "metadata"), "annotations"));
 }
 
 /* AppArmor and mirror annotations are of the kubelet's making: fixed. */
@@ -323,18 +324,45 @@ static int qos_class(const struct doc *spec)
     return !any ? 2 : guaranteed ? 0 : 1;
 }
 
+/* Both lists hold the same containers in the same order. */
+static bool check_resize_order(struct rule_ctx *c, const struct doc *spec, const struct doc *old)
+{
+    static const char *const lists[] = {"containers", "initContainers", NULL};
+    int before = c->err->cause_count;
+    for (const char *const *l = lists; *l; l++) {
+        const struct doc *now = doc_get(spec, *l), *was = doc_first(doc_get(old, *l));
+        if (doc_len(now) != doc_len(doc_get(old, *l))) {
+            rule_forbidden(c, AT(&spec_at, *l), "%s may not be added or removed on resize", *l);
+            continue;
+        }
+        rule_each (ctr, now) {
+            if (!str_eq(doc_str(ctr, "name"), doc_str(was, "name")))
+                rule_forbidden(c, AT(AT_INDEX(AT(&spec_at, *l), ctr_i), "name"),
+                               "%s may not be renamed or reordered on resize", *l);
+            was = was->next;
+        }
+    }
+    return c->err->cause_count == before;
+}
+
 static void check_resize(struct rule_ctx *c, const struct doc *pod, const struct doc *old_pod)
 {
     const struct doc *spec = doc_get(pod, "spec"), *old = doc_get(old_pod, "spec");
     const struct fpath whole = {.name = ""};
-    check_common(c, pod);
-    if (doc_get(doc_get(doc_get(old_pod, "metadata"), "annotations"), "kubernetes.io/config.mirror"))
+    if (doc_get(doc_get(doc_get(old_pod, "metadata"), "annotations"), "kubernetes.io/config.mirror")) {
         rule_forbidden(c, &whole, "static pods cannot be resized");
-    if (str_is(doc_str(doc_get(old, "os"), "name"), "windows"))
+        return;
+    }
+    if (str_is(doc_str(doc_get(old, "os"), "name"), "windows")) {
         rule_forbidden(c, &whole, "windows pods cannot be resized");
+        return;
+    }
+    check_common(c, pod);
     if (qos_class(spec) != qos_class(old))
         rule_invalid(c, &spec_at, doc_str(doc_get(pod, "status"), "qosClass"),
                      "Pod QOS Class may not change as a result of resizing");
+    if (!check_resize_order(c, spec, old))
+        return;
     struct doc *munged = doc_copy(c->mem, spec);
     check_resize_list(c, munged, old, "initContainers", /* init= */ true);
     check_resize_list(c, munged, old, "containers", /* init= */ false);

@@ -100,6 +100,8 @@ static void check_pages(struct rule_ctx *c, const struct fpath *at, struct str n
 {
     struct quantity page;
     int64_t bytes = quantity_parse(str_from(name, strlen("hugepages-")), &page) < 0 ? 0 : quantity_value(page);
+    if (rule_kept_str(c, at, value))
+        return;
     if (bytes <= 0 || quantity_milli(page) % 1000 || quantity_value(quantity_of_str(value)) % bytes)
         rule_invalid(c, at, value, STR_FMT " is not positive integer multiple of " STR_FMT, STR_ARG(value),
                      STR_ARG(name));

@@ -46,6 +46,38 @@ void rule_set_members(struct rule_set *s, const struct doc *obj)
         rule_set_put(s, m->key, m);
 }
 
+/* The old object's node at a path; NULL: none. Some of Kubernetes' paths begin a field with a capital, and those
+ * of a template leave out its metadata. */
+static const struct doc *old_at(const struct rule_ctx *c, const struct fpath *at)
+{
+    if (!at)
+        return c->old_root;
+    const struct doc *up = old_at(c, at->up);
+    if (at->name) {
+        const struct doc *d = doc_get(up, at->name);
+        char first = at->name[0];
+        if (!d && first >= 'A' && first <= 'Z') {
+            char *name = str_z(c->mem, str_of(at->name));
+            name[0] = (char)(first + ('a' - 'A'));
+            d = doc_get(up, name);
+        }
+        return d ? d : doc_get(doc_get(up, "metadata"), at->name);
+    }
+    return at->key.ptr ? doc_get_str(up, at->key) : doc_at(up, at->index);
+}
+
+bool rule_kept(struct rule_ctx *c, const struct fpath *at, const struct doc *value)
+{
+    const struct doc *old = c->old_root ? old_at(c, at) : NULL;
+    return old && value && rule_equal(old, value);
+}
+
+bool rule_kept_str(struct rule_ctx *c, const struct fpath *at, struct str value)
+{
+    const struct doc *old = c->old_root ? old_at(c, at) : NULL;
+    return doc_is(old, DOC_STRING) && str_eq(old->s, value);
+}
+
 bool check_name(struct rule_ctx *c, const struct fpath *at, struct str value, name_rule *rule)
 {
     const char *msgs[NAME_MSGS_MAX];

@@ -84,6 +84,10 @@ bool check_immutable(struct rule_ctx *c, const struct fpath *at, const struct do
 /* The equality that rule uses: Semantic.DeepEqual, where nil and empty are one. Quantities are equal when spelled
  * alike, which reading has made canonical. */
 bool rule_equal(const struct doc *a, const struct doc *b);
+/* Ratcheting: on an update, the old object has the same value at the same path. What was let in under older rules may
+ * stay, so a rule that Kubernetes tightened asks this before it complains. Never on create. */
+bool rule_kept(struct rule_ctx *c, const struct fpath *at, const struct doc *value);
+bool rule_kept_str(struct rule_ctx *c, const struct fpath *at, struct str value);
 /* What cmp.Diff would show, in short: one line a difference, paths from spec. Ours differs from Go's layout. */
 struct str rule_diff(struct arena *mem, const struct doc *old, const struct doc *value);
 
@@ -150,6 +154,12 @@ void check_resource_field_ref(struct rule_ctx *c, const struct fpath *at, const 
 void check_probes(struct rule_ctx *c, const struct fpath *at, const struct doc *container, const struct pod_rules *p);
 void check_security_context(struct rule_ctx *c, const struct fpath *at, const struct doc *sc, bool host_users);
 void check_pod_security(struct rule_ctx *c, const struct fpath *spec_at, const struct pod_rules *p);
+/* windows.c: spec.os and what it allows; options of Windows; profiles said twice. */
+void check_os(struct rule_ctx *c, const struct fpath *at, const struct doc *spec);
+void check_windows_options(struct rule_ctx *c, const struct fpath *at, const struct doc *options); /* NULL: fine */
+void check_host_processes(struct rule_ctx *c, const struct fpath *at, const struct pod_rules *p);
+void check_profile_annotations(struct rule_ctx *c, const struct fpath *at, const struct doc *spec,
+                               const struct doc *annotations);
 void check_affinity(struct rule_ctx *c, const struct fpath *at, const struct doc *affinity);
 void check_topology_spread(struct rule_ctx *c, const struct fpath *at, const struct doc *constraints);
 void check_tolerations(struct rule_ctx *c, const struct fpath *at, const struct doc *tolerations);
@@ -158,6 +168,7 @@ void check_taint_effect(struct rule_ctx *c, const struct fpath *at, struct str e
 void check_relative_path(struct rule_ctx *c, const struct fpath *at, struct str path);
 void check_local_path(struct rule_ctx *c, const struct fpath *at, struct str path);
 bool check_no_backsteps(struct rule_ctx *c, const struct fpath *at, struct str path);
+void check_signer_name(struct rule_ctx *c, const struct fpath *at, struct str signer); /* certificates.c */
 void check_csi_driver(struct rule_ctx *c, const struct fpath *at, struct str driver);
 void check_claim_spec(struct rule_ctx *c, const struct fpath *at, const struct doc *spec);
 void check_preemption_policy(struct rule_ctx *c, const struct fpath *at, struct str policy);

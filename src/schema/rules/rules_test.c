@@ -173,6 +173,7 @@ TRANSCRIPT(config)
 TRANSCRIPT(job)
 TRANSCRIPT(other)
 TRANSCRIPT(warnings)
+TRANSCRIPT(ratchet)
 
 /* ---- tables */
 static struct str messages(struct arena *mem, name_rule *rule, const char *value)
@@ -331,6 +332,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_meta),     cmocka_unit_test(test_pod),       cmocka_unit_test(test_pod_update),
         cmocka_unit_test(test_workload), cmocka_unit_test(test_service),   cmocka_unit_test(test_config),
         cmocka_unit_test(test_job),      cmocka_unit_test(test_other),     cmocka_unit_test(test_warnings),
+        cmocka_unit_test(test_ratchet),
     };
     static char source[] = __FILE__; /* relative to the build directory, where tests run */
     char *slash = strrchr(source, '/');

@@ -109,7 +109,7 @@ static void check_sysctls(struct rule_ctx *c, const struct fpath *at, const stru
             dotted = str_of(text);
         }
         const char *conflict = sysctl_conflict(dotted, p);
-        if (conflict)
+        if (conflict && !rule_kept(c, name_at, doc_get(s, "name")))
             rule_invalid(c, name_at, name, "%s", conflict);
         rule_set_add(&names, name);
     }
@@ -140,6 +140,7 @@ void check_pod_security(struct rule_ctx *c, const struct fpath *spec_at, const s
     check_sysctls(c, AT(at, "sysctls"), doc_get(sc, "sysctls"), p);
     check_choice(c, at, sc, "fsGroupChangePolicy", fs_policies);
     check_seccomp(c, AT(at, "seccompProfile"), doc_get(sc, "seccompProfile"));
+    check_windows_options(c, AT(at, "windowsOptions"), doc_get(sc, "windowsOptions"));
     check_apparmor(c, AT(at, "appArmorProfile"), doc_get(sc, "appArmorProfile"));
     check_choice(c, at, sc, "supplementalGroupsPolicy", group_policies);
     check_choice(c, at, sc, "seLinuxChangePolicy", selinux_policies);
@@ -170,5 +171,6 @@ void check_security_context(struct rule_ctx *c, const struct fpath *at, const st
         rule_invalid(c, AT(at, "procMount"), STR("Unmasked"), "`hostUsers` must be false to use `Unmasked`");
     check_seccomp(c, AT(at, "seccompProfile"), doc_get(sc, "seccompProfile"));
     check_escalation(c, at, sc);
+    check_windows_options(c, AT(at, "windowsOptions"), doc_get(sc, "windowsOptions"));
     check_apparmor(c, AT(at, "appArmorProfile"), doc_get(sc, "appArmorProfile"));
 }

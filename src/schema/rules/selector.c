@@ -4,7 +4,8 @@
 static void check_values(struct rule_ctx *c, const struct fpath *at, const struct doc *values)
 {
     rule_each (v, values)
-        check_name(c, AT_INDEX(at, v_i), doc_string(v), name_label_value);
+        if (!name_ok(doc_string(v), name_label_value) && !rule_kept(c, AT_INDEX(at, v_i), v))
+            check_name(c, AT_INDEX(at, v_i), doc_string(v), name_label_value);
 }
 
 /* What In, NotIn, Exists and DoesNotExist ask of the values; false: another operator. */

@@ -444,6 +444,8 @@ static void check_endpoint_port(struct rule_ctx *c, const struct fpath *at, cons
 
 void validate_endpoints(struct rule_ctx *c, const struct doc *obj, const struct doc *old, const struct fpath *at)
 {
+    if (old && rule_equal(doc_get(obj, "subsets"), doc_get(old, "subsets")))
+        return;
     rule_each (s, doc_get(obj, "subsets")) {
         const struct fpath *item = AT_INDEX(AT(at, "subsets"), s_i);
         const struct doc *ready = doc_get(s, "addresses"), *waiting = doc_get(s, "notReadyAddresses"),

@@ -32,7 +32,7 @@ static void check_data_source(struct rule_ctx *c, const struct fpath *at, const 
         rule_required(c, AT(at, "kind"), NULL);
     if (!group.len && !str_is(kind, "PersistentVolumeClaim"))
         rule_invalid(c, at, kind, "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
-    if (group.len)
+    if (group.len && !rule_kept(c, AT(at, "apiGroup"), doc_get(src, "apiGroup")))
         check_name(c, AT(at, "apiGroup"), group, name_dns1123_subdomain);
     if (doc_str(src, "namespace").len)
         check_name(c, AT(at, "namespace"), doc_str(src, "namespace"), name_dns1123_label);

@@ -3,7 +3,14 @@
  * The sources in use are judged in full; those of the removed in-tree drivers only for their required members. */
 #include "schema/rules/rules.h"
 
-enum { MODE_MAX = 0777, TOKEN_SECONDS_MIN = 600, CSI_DRIVER_MAX = 63 };
+enum {
+    MODE_MAX = 0777,
+    TOKEN_SECONDS_MIN = 600,
+    CSI_DRIVER_MAX = 63,
+    CERTIFICATE_SECONDS_MIN = 3600,
+    CERTIFICATE_SECONDS_MAX = 91 * 24 * 3600,
+    CERTIFICATE_SECONDS_MAX_OURS = 24 * 3600,
+};
 
 static void check_mode(struct rule_ctx *c, const struct fpath *up, const struct doc *obj, const char *name)
 {
@@ -207,30 +214,87 @@ static void check_projected_token(struct rule_ctx *c, const struct fpath *at, co
                          "may not specify a duration larger than 2^32 seconds");
     if (!path.len)
         rule_required(c, AT(pr->volume_at, "path"), NULL);
-    else
+    else if (!rule_kept_str(c, AT(at, "path"), path))
         check_local_path(c, AT(pr->volume_at, "path"), path);
+}
+
+/* Bundles of a signer are named after it: example.com:signer:name. */
+static void check_bundle_name(struct rule_ctx *c, const struct fpath *at, struct str name)
+{
+    const char *msgs[NAME_MSGS_MAX];
+    struct str rest = name, part;
+    int parts = 1;
+    for (size_t i = 0; i < name.len; i++)
+        parts += name.ptr[i] == ':';
+    if (parts == 3) {
+        str_cut(rest, ':', &part, &rest);
+        str_cut(rest, ':', &part, &rest);
+    } else if (parts > 1)
+        rule_invalid(
+            c, at, name,
+            "not a valid clustertrustbundlename: ClusterTrustBundle without signer name must not have \":\" in "
+            "its name");
+    int n = parts == 1 || parts == 3 ? name_dns1123_subdomain(rest, msgs) : 0;
+    for (int i = 0; i < n; i++)
+        rule_invalid(c, at, name, "not a valid clustertrustbundlename: %s", msgs[i]);
 }
 
 static void check_projected_bundle(struct rule_ctx *c, const struct fpath *at, const struct doc *src,
                                    struct projection *pr)
 {
     bool name = rule_has(src, "name"), signer = rule_has(src, "signerName");
+    const struct doc *selector = doc_get(src, "labelSelector");
     struct str path = doc_str(src, "path");
     if (name && signer)
         rule_invalid_doc(c, at, src, "only one of name and signerName may be used");
-    else if (name && !doc_str(src, "name").len)
-        rule_required(c, AT(at, "name"), "must be a valid object name");
-    else if (name && rule_has(src, "labelSelector"))
-        rule_invalid_doc(c, AT(at, "labelSelector"), doc_get(src, "labelSelector"),
-                         "labelSelector must be unset if name is specified");
-    else if (signer && !doc_str(src, "signerName").len)
-        rule_required(c, AT(at, "signerName"), "must be a valid signer name");
-    else if (!name && !signer)
+    else if (name) {
+        if (!doc_str(src, "name").len)
+            rule_required(c, AT(at, "name"), "must be a valid object name");
+        check_bundle_name(c, AT(at, "name"), doc_str(src, "name"));
+        if (doc_is(selector, DOC_OBJECT))
+            rule_invalid_doc(c, AT(at, "labelSelector"), selector, "labelSelector must be unset if name is specified");
+    } else if (signer) {
+        if (!doc_str(src, "signerName").len)
+            rule_required(c, AT(at, "signerName"), "must be a valid signer name");
+        check_signer_name(c, AT(at, "signerName"), doc_str(src, "signerName"));
+        check_label_selector(c, AT(at, "labelSelector"), selector);
+    } else
         rule_required(c, at, "either name or signerName must be specified");
     if (!path.len)
         rule_required(c, AT(at, "path"), NULL);
     check_local_path(c, AT(at, "path"), path);
     check_projected_path(c, pr, path, path);
+}
+
+static void check_projected_certificate(struct rule_ctx *c, const struct fpath *at, const struct doc *src,
+                                        struct projection *pr)
+{
+    static const char *const types[] = {"RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519", NULL},
+                             *const paths[] = {"credentialBundlePath", "keyPath", "certificateChainPath", NULL};
+    const struct doc *seconds = doc_get(src, "maxExpirationSeconds");
+    struct str signer = doc_str(src, "signerName"), domain, rest;
+    bool any = false;
+    str_cut(signer, '/', &domain, &rest);
+    int64_t max = str_is(domain, "kubernetes.io") || str_ends(domain, STR(".kubernetes.io"))
+                      ? CERTIFICATE_SECONDS_MAX_OURS
+                      : CERTIFICATE_SECONDS_MAX;
+    check_signer_name(c, AT(at, "signerName"), signer);
+    check_enum(c, AT(at, "keyType"), doc_str(src, "keyType"), types);
+    if (doc_is(seconds, DOC_INT) && seconds->i < CERTIFICATE_SECONDS_MIN)
+        rule_invalid_int(c, AT(at, "maxExpirationSeconds"), seconds->i,
+                         "if provided, maxExpirationSeconds must be >= %d", CERTIFICATE_SECONDS_MIN);
+    if (doc_is(seconds, DOC_INT) && seconds->i > max)
+        rule_invalid_int(c, AT(at, "maxExpirationSeconds"), seconds->i,
+                         "if provided, maxExpirationSeconds must be <= %lld", (long long)max);
+    for (const char *const *p = paths; *p; p++) {
+        struct str path = doc_str(src, *p);
+        any |= path.len > 0;
+        if (path.len)
+            check_local_path(c, AT(at, *p), path);
+        check_projected_path(c, pr, path, path);
+    }
+    if (!any)
+        rule_required(c, at, "specify at least one of credentialBundlePath, keyPath, and certificateChainPath");
 }
 
 static void check_projected_source(struct rule_ctx *c, const struct fpath *at, const struct doc *src,
@@ -251,11 +315,11 @@ static void check_projected_source(struct rule_ctx *c, const struct fpath *at, c
     if (rule_has(src, "serviceAccountToken"))
         found++, check_projected_token(c, AT(at, "serviceAccountToken"), doc_get(src, "serviceAccountToken"), pr);
     if (rule_has(src, "clusterTrustBundle"))
-        found++, check_projected_bundle(c, AT(at, "clusterTrustBundlePEM"), doc_get(src, "clusterTrustBundle"), pr);
+        found++, check_projected_bundle(c, AT(at, "clusterTrustBundle"), doc_get(src, "clusterTrustBundle"), pr);
     if (rule_has(src, "podCertificate"))
-        found++;
+        found++, check_projected_certificate(c, AT(at, "podCertificate"), doc_get(src, "podCertificate"), pr);
     if (found > 1)
-        rule_forbidden(c, at, "may not specify more than 1 volume type");
+        rule_forbidden(c, at, "may not specify more than 1 volume type per source");
 }
 
 static void check_projected(struct rule_ctx *c, const struct fpath *at, const struct doc *src,
