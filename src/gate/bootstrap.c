@@ -10,7 +10,7 @@
 
 #include "base/log.h"
 
-enum { STAGES = 2, RETRY_MS = 1000 };
+enum { STAGES = 4, RETRY_MS = 1000 };
 #define AUTHENTICATION_CONFIG "extension-apiserver-authentication"
 #define CLUSTER_INFO          "cluster-info"
 
@@ -456,15 +456,15 @@ static void ensure_cluster_info(struct bootstrap *b, struct arena *mem)
     ensure_config_map(b, mem, "kube-public", CLUSTER_INFO, data);
 }
 
-static void run_stage(struct bootstrap *b, struct arena *mem)
+static void make_namespaces(struct bootstrap *b, struct arena *mem)
 {
-    if (b->stage == 0) {
-        for (size_t i = 0; i < sizeof(namespaces) / sizeof(namespaces[0]); i++) {
-            const struct resource *res = schema_stored("", "namespaces");
-            ensure(b, mem, res, NULL, new_object(mem, res, namespaces[i]));
-        }
-        return;
-    }
+    const struct resource *res = schema_stored("", "namespaces");
+    for (size_t i = 0; i < sizeof(namespaces) / sizeof(namespaces[0]); i++)
+        ensure(b, mem, res, NULL, new_object(mem, res, namespaces[i]));
+}
+
+static void make_texts_and_flows(struct bootstrap *b, struct arena *mem)
+{
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         ensure_text(b, mem, &texts[i]);
     ensure_authentication_config(b, mem);
@@ -473,12 +473,20 @@ static void run_stage(struct bootstrap *b, struct arena *mem)
         ensure_level(b, mem, r);
     for (const struct default_flow *r = default_flows; r->name; r++)
         ensure_flow(b, mem, r);
+}
+
+static void make_roles(struct bootstrap *b, struct arena *mem)
+{
     for (const struct default_role *r = default_roles; r->name; r++)
         ensure_role(b, mem, r);
     for (const struct default_binding *r = default_bindings; r->name; r++)
         ensure_binding(b, mem, r);
-    ensure_controllers(b, mem);
 }
+
+/* One after the other, each when the writes of the one before are durable: all at once would take memory for hundreds
+ * of requests at a first start. */
+static void (*const stages[])(struct bootstrap *b, struct arena *mem) = {make_namespaces, make_texts_and_flows,
+                                                                         make_roles, ensure_controllers};
 
 static void end_pass(struct bootstrap *b)
 {
@@ -499,7 +507,7 @@ static void on_task(struct loop_task *t)
     struct bootstrap *b = container_of(t, struct bootstrap, task);
     cleanup_arena struct arena *mem = arena_new();
     while (b->stage < STAGES && !b->waiting) {
-        run_stage(b, mem);
+        stages[b->stage](b, mem);
         b->stage++;
     }
     if (!b->waiting)
