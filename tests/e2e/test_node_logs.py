@@ -39,11 +39,25 @@ def numbers(text_lines):
 def test_rotates_and_loses_nothing(ns):
     ns.pod('r', shell(f'{write(1, 100000)}; until [ -e /tmp/go ]; do sleep 0.1; done; {write(100001, 100010)}; sleep 1000'))
     ns.ready('r')
-    eventually(lambda: len(files(ns, 'r')) == 2, 30, lambda: f'not rotated: {names(ns, "r")}')
+    log, gaps, stop = files(ns, 'r')[0], [], threading.Event()
+
+    def watch():
+        while not stop.is_set():
+            if not os.path.exists(log):
+                gaps.append(1)
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        eventually(lambda: len(files(ns, 'r')) == 2, 30, lambda: f'not rotated: {names(ns, "r")}')
+    finally:
+        stop.set()
+        watcher.join()
+    assert not gaps, 'there was no 0.log for a moment'
     rotated = [f for f in files(ns, 'r') if not f.endswith('.log')][0]
     assert os.path.basename(rotated).startswith('0.log.20'), names(ns, 'r')
     assert os.path.getsize(rotated) > 10 * MIB
     pid = ns.container_pid('r')
+    eventually(lambda: os.stat(rotated).st_nlink == 1, 10, lambda: 'conmon keeps the old file')
     ns.lab.run('touch', f'/proc/{pid}/root/tmp/go')
     eventually(lambda: 100010 in numbers(sum((lines(f) for f in files(ns, 'r')), [])), 10, lambda: names(ns, 'r'))
     seen = sorted(numbers(sum((lines(f) for f in files(ns, 'r')), [])))

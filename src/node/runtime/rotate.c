@@ -1,6 +1,9 @@
 /* Container logs are rotated as kubelet does: beyond 10 MiB N.log becomes N.log.YYYYMMDD-HHMMSS, conmon opens a new
  * N.log, and of all files of one run LOG_FILES_MAX stay. Rotated files are not compressed.
  *
+ * Unlike kubelet's, the old file only gets its second name here: conmon makes N.log.tmp and renames it to N.log, so
+ * that there is an N.log at every moment.
+ *
  * Nothing is polled: inotify tells the first write after a pause, then a timer looks, after a second while the file
  * grows fast and after 10 s (kubelet's interval) while it grows slowly, until nothing was added, and inotify waits
  * again. An idle container costs no wakeup, a chatty one at most one in a second.
@@ -29,6 +32,7 @@ struct rotated_log {
     int wd; /* -1: the timer looks */
     int attempt;
     off_t size; /* when last looked */
+    ino_t old;  /* the file that was rotated last: conmon has not let go of it while N.log is it */
 };
 struct rotation {
     struct node *node;
@@ -96,7 +100,7 @@ void rotate_remove(struct container *c, int attempt)
     keep_newest(c, attempt, 0);
 }
 
-/* A second name in the same second would replace the first: then the log waits for the next look. */
+/* Where the name is taken, by another one of the same second, the log waits for the next look. */
 static void rotate(struct rotated_log *g)
 {
     static const char reopen[] = "2 0 0\n";
@@ -108,15 +112,17 @@ static void rotate(struct rotated_log *g)
     strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", localtime_r(&now, &tm));
     char *path = runtime_log_path(g->c, mem, g->attempt), *to = str_fmtz(mem, "%s.%s", path, stamp);
     cleanup_fd int fd = open(runtime_bundle(n, mem, g->c->id, "ctl"), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0 || access(to, F_OK) == 0 || rename(path, to) < 0) {
+    struct stat st;
+    if (fd < 0 || stat(path, &st) < 0 || st.st_ino == g->old || link(path, to) < 0) {
         log_debug("rotate", "a log is not rotated now", "id=%s error=%d", g->c->id, errno);
         return;
     }
     if (write(fd, reopen, sizeof(reopen) - 1) != (ssize_t)sizeof(reopen) - 1) {
         log_warn("rotate", "conmon can't be told to open a new log", "id=%s error=%d", g->c->id, errno);
-        rename(to, path);
+        unlink(to);
         return;
     }
+    g->old = st.st_ino;
     keep_newest(g->c, g->attempt, LOG_FILES_MAX - 1);
 }
 
