@@ -56,6 +56,19 @@ static struct str uuid(struct gate *g, struct arena *mem)
     return str_fmt(mem, "%.8s-%.4s-4%.3s-a%.3s-%.12s", h.ptr, h.ptr + 8, h.ptr + 13, h.ptr + 17, h.ptr + 20);
 }
 
+/* A pod's token says where the pod is; the node need not outlive it (KEP-4193). */
+static void put_bound(struct gate *g, struct arena *mem, struct doc *k8s, const char *kind, struct str ns,
+                      struct str name, struct str uid)
+{
+    bool is_pod = str_ieq(str_of(kind), STR("Pod"));
+    put_ref(mem, k8s, is_pod ? "pod" : str_ieq(str_of(kind), STR("Secret")) ? "secret" : "node", name, uid);
+    const struct obj *pod = is_pod ? cache_find(g->o.cache, schema_stored("", "pods"), ns, name) : NULL;
+    const struct obj *node =
+        pod && pod->node.len ? cache_find(g->o.cache, schema_stored("", "nodes"), STR_NULL, pod->node) : NULL;
+    if (node)
+        put_ref(mem, k8s, "node", node->name, node->uid);
+}
+
 int gate_issue_token(struct gate *g, struct arena *mem, struct str ns, struct str sa, struct str sa_uid,
                      const struct str *audiences, int audience_count, int64_t expiration_s, const char *bound_kind,
                      struct str bound_name, struct str bound_uid, struct str *ret_token, int64_t *ret_expires_ms,
@@ -74,11 +87,7 @@ int gate_issue_token(struct gate *g, struct arena *mem, struct str ns, struct st
     struct doc *k8s = doc_sub(mem, claims, "kubernetes.io");
     doc_put_str(mem, k8s, "namespace", ns);
     if (bound_kind)
-        put_ref(mem, k8s,
-                str_ieq(str_of(bound_kind), STR("Pod"))      ? "pod"
-                : str_ieq(str_of(bound_kind), STR("Secret")) ? "secret"
-                                                             : "node",
-                bound_name, bound_uid);
+        put_bound(g, mem, k8s, bound_kind, ns, bound_name, bound_uid);
     put_ref(mem, k8s, "serviceaccount", sa, sa_uid);
     doc_put_int(mem, claims, "nbf", now);
     doc_put_str(mem, claims, "sub",
@@ -173,17 +182,21 @@ static void add_extra(struct arena *mem, struct user *u, const char *key, struct
 
 static const struct user *user_of(struct arena *mem, const struct doc *claims)
 {
-    const struct doc *k8s = doc_get(claims, "kubernetes.io"), *pod = doc_get(k8s, "pod");
+    const struct doc *k8s = doc_get(claims, "kubernetes.io"), *pod = doc_get(k8s, "pod"), *node = doc_get(k8s, "node");
     struct user *u = arena_new_of(mem, struct user);
     u->name = str_dup(mem, doc_str(claims, "sub"));
     u->uid = str_dup(mem, doc_str(doc_get(k8s, "serviceaccount"), "uid"));
     u->groups = account_groups(mem, str_dup(mem, doc_str(k8s, "namespace")), &u->group_count);
-    u->extra = arena_array(mem, struct user_extra, 3);
+    u->extra = arena_array(mem, struct user_extra, 5);
     add_extra(mem, u, "authentication.kubernetes.io/credential-id",
               str_fmt(mem, "JTI=" STR_FMT, STR_ARG(doc_str(claims, "jti"))));
     if (pod) {
         add_extra(mem, u, "authentication.kubernetes.io/pod-name", str_dup(mem, doc_str(pod, "name")));
         add_extra(mem, u, "authentication.kubernetes.io/pod-uid", str_dup(mem, doc_str(pod, "uid")));
+    }
+    if (node) {
+        add_extra(mem, u, "authentication.kubernetes.io/node-name", str_dup(mem, doc_str(node, "name")));
+        add_extra(mem, u, "authentication.kubernetes.io/node-uid", str_dup(mem, doc_str(node, "uid")));
     }
     return u;
 }
@@ -210,7 +223,7 @@ const struct user *token_authenticate(struct gate *g, struct arena *mem, struct 
         now + TOKEN_LEEWAY_S < doc_int(claims, "nbf", 0) || !audience_matches(g, claims, audiences, count) ||
         !bound_is_alive(g, k8s, "serviceaccount", "serviceaccounts", ns) ||
         !bound_is_alive(g, k8s, "pod", "pods", ns) || !bound_is_alive(g, k8s, "secret", "secrets", ns) ||
-        !bound_is_alive(g, k8s, "node", "nodes", STR_NULL)) {
+        (!doc_get(k8s, "pod") && !bound_is_alive(g, k8s, "node", "nodes", STR_NULL))) {
         err_set(err, ERR_UNAUTHORIZED, "Unauthorized");
         return NULL;
     }

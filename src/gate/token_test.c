@@ -70,6 +70,76 @@ static void test_audiences(void **state)
     world_free(w);
 }
 
+static struct str extra_of(const struct user *u, const char *key)
+{
+    for (int i = 0; u && i < u->extra_count; i++)
+        if (str_is(u->extra[i].key, key))
+            return u->extra[i].values[0];
+    return STR_NULL;
+}
+
+/* A pod's token names its node, and outlives it; one bound to the node itself does not. */
+static void test_a_pod_says_where_it_is(void **state)
+{
+    struct world *w = start();
+    const struct obj *node = world_put(w, "", "nodes", "", "{\"metadata\":{\"name\":\"n\"}}");
+    const struct obj *p =
+        world_put(w, "", "pods", "ns",
+                  "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"nodeName\":\"n\",\"serviceAccountName\":"
+                  "\"app\",\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}");
+    struct str node_uid = str_dup(w->mem, node->uid);
+    struct str of_pod = issue(w, "Pod", "p", str_dup(w->mem, p->uid), NULL, 3600),
+               of_node = issue(w, "Node", "n", node_uid, NULL, 3600);
+    const struct user *u = ask(w, of_pod, NULL);
+    assert_true(str_is(extra_of(u, "authentication.kubernetes.io/pod-name"), "p"));
+    assert_true(str_is(extra_of(u, "authentication.kubernetes.io/node-name"), "n"));
+    assert_true(str_eq(extra_of(u, "authentication.kubernetes.io/node-uid"), node_uid));
+    assert_true(str_starts(extra_of(u, "authentication.kubernetes.io/credential-id"), STR("JTI=")));
+    assert_true(str_is(extra_of(ask(w, of_node, NULL), "authentication.kubernetes.io/node-name"), "n"));
+    world_delete(w, "", "nodes", "", "n");
+    assert_non_null(ask(w, of_pod, NULL));
+    assert_null(ask(w, of_node, NULL));
+    world_free(w);
+}
+
+/* ---- bootstrap tokens */
+
+static void put_bootstrap_token(struct world *w, const char *id, const char *key, const char *value)
+{
+    struct doc *d = doc_new_object(w->mem), *data = doc_sub(w->mem, d, "data");
+    doc_put_str(w->mem, d, "type", STR("bootstrap.kubernetes.io/token"));
+    doc_put_str(w->mem, doc_sub(w->mem, d, "metadata"), "name", str_fmt(w->mem, "bootstrap-token-%s", id));
+    doc_put_str(w->mem, data, "token-id", str_base64(w->mem, str_of(id)));
+    doc_put_str(w->mem, data, "token-secret", str_base64(w->mem, STR("0123456789abcdef")));
+    doc_put_str(w->mem, data, "usage-bootstrap-authentication", str_base64(w->mem, STR("true")));
+    doc_put_str(w->mem, data, key, str_base64(w->mem, str_of(value)));
+    world_put(w, "", "secrets", "kube-system", str_z(w->mem, doc_json(w->mem, d)));
+}
+
+static void test_bootstrap_tokens(void **state)
+{
+    struct world *w = start();
+    int64_t now_s = loop_wall_ms(w->loop) / 1000;
+    world_put(w, "", "namespaces", "", "{\"metadata\":{\"name\":\"kube-system\"}}");
+    put_bootstrap_token(w, "aaaaaa", "auth-extra-groups", "system:bootstrappers:x");
+    put_bootstrap_token(w, "bbbbbb", "usage-bootstrap-authentication", "false");
+    put_bootstrap_token(w, "cccccc", "auth-extra-groups", "system:masters");
+    put_bootstrap_token(w, "dddddd", "expiration", str_z(w->mem, write_time(w->mem, (now_s + 60) * 1000)));
+    const struct user *u = ask(w, STR("aaaaaa.0123456789abcdef"), NULL);
+    assert_true(u && str_is(u->name, "system:bootstrap:aaaaaa"));
+    assert_true(user_in_group(u, "system:bootstrappers") && user_in_group(u, "system:bootstrappers:x") &&
+                user_in_group(u, "system:authenticated"));
+    assert_null(ask(w, STR("aaaaaa.0123456789abcdee"), NULL));
+    assert_null(ask(w, STR("aaaaaa.0123456789abcdef"), "vault"));
+    assert_null(ask(w, STR("bbbbbb.0123456789abcdef"), NULL));
+    assert_null(ask(w, STR("cccccc.0123456789abcdef"), NULL));
+    assert_null(ask(w, STR("eeeeee.0123456789abcdef"), NULL));
+    assert_non_null(ask(w, STR("dddddd.0123456789abcdef"), NULL));
+    loop_sim_run(w->loop, 61 * 1000);
+    assert_null(ask(w, STR("dddddd.0123456789abcdef"), NULL));
+    world_free(w);
+}
+
 static void test_it_dies_with_what_it_is_bound_to(void **state)
 {
     struct world *w = start();
@@ -144,6 +214,8 @@ int main(void)
         cmocka_unit_test(test_a_token_says_who),
         cmocka_unit_test(test_it_expires),
         cmocka_unit_test(test_audiences),
+        cmocka_unit_test(test_a_pod_says_where_it_is),
+        cmocka_unit_test(test_bootstrap_tokens),
         cmocka_unit_test(test_it_dies_with_what_it_is_bound_to),
         cmocka_unit_test(test_what_we_did_not_sign),
     };
