@@ -15,7 +15,7 @@ import pytest
 
 from cluster import cluster, eventually, need, ns, state_of # noqa: F401
 
-PORT, AUTH_PORT, LIAR_PORT = 5000, 5001, 5002
+PORT, AUTH_PORT, LIAR_PORT, BEARER_PORT, TOKEN_PORT = 5000, 5001, 5002, 5010, 5011
 MANIFEST, INDEX = 'application/vnd.oci.image.manifest.v1+json', 'application/vnd.oci.image.index.v1+json'
 USER, PASSWORD = 'puller', 'se:cret'
 
@@ -68,7 +68,7 @@ def image(text, arch='amd64'):
 class Registry:
     """docker-registry in the lab, and a client that fills it."""
 
-    def __init__(self, cluster, port, auth=False):
+    def __init__(self, cluster, port, auth=False, more='', token=None):
         need('docker-registry', 'zstd', 'busybox')
         self.lab, self.port = cluster.lab, port
         self.headers = {}
@@ -80,8 +80,10 @@ class Registry:
                 f.write(f'{USER}:{crypt.crypt(PASSWORD, crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16))}\n')
             config += f'auth: {{htpasswd: {{realm: lab, path: {where}/htpasswd}}}}\n'
             self.headers['Authorization'] = 'Basic ' + base64.b64encode(f'{USER}:{PASSWORD}'.encode()).decode()
+        if token:
+            self.headers['Authorization'] = 'Bearer ' + token
         with open(f'{where}/registry-{port}.yml', 'w') as f:
-            f.write(config)
+            f.write(config + more)
         self.proc = cluster.lab.start('docker-registry', 'serve', f'{where}/registry-{port}.yml', stdout=subprocess.DEVNULL,
                                       stderr=subprocess.DEVNULL)
         eventually(self.answers, 10)
@@ -206,6 +208,91 @@ def test_service_account_brings_the_secret(ns, guarded):
     ns.create({'apiVersion': 'v1', 'kind': 'ServiceAccount', 'metadata': {'name': 'sa'}, 'imagePullSecrets': [{'name': 's'}]})
     run(ns, 'p', f'localhost:{AUTH_PORT}/private/app:1', serviceAccountName='sa')
     ns.phase('p', 'Succeeded')
+
+
+# Gives USER:PASSWORD what the scope asks for, and strangers nothing but a pull of open/*. Source: distribution's token specification.
+TOKENS = r'''
+import base64, http.server, json, subprocess, sys, time, urllib.parse
+where, port, want = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+def b64(b): return base64.urlsafe_b64encode(b).rstrip(b"=")
+der = b"".join(open(where + "/token.crt", "rb").read().split(b"-----")[2].split()).decode()
+def token(access):
+    now = int(time.time())
+    head = b64(json.dumps({"typ": "JWT", "alg": "RS256", "x5c": [der]}).encode())
+    body = b64(json.dumps({"iss": "lab", "aud": "registry.lab", "sub": "", "exp": now + 300, "nbf": now - 5, "iat": now, "jti": "1",
+                           "access": access}).encode())
+    sign = subprocess.run(["openssl", "dgst", "-sha256", "-sign", where + "/token.key"], input=head + b"." + body, capture_output=True)
+    return (head + b"." + body + b"." + b64(sign.stdout)).decode()
+class H(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def log_message(self, *a): pass
+    def do_GET(self):
+        q = urllib.parse.parse_qs(urllib.parse.urlparse(self.path).query)
+        said = self.headers.get("Authorization", "")
+        known = said == "Basic " + base64.b64encode(want.encode()).decode()
+        open(where + "/token.log", "a").write(json.dumps([known, bool(said), q]) + "\n")
+        access = []
+        for scope in q.get("scope", []):
+            kind, name, actions = scope.split(":")
+            if known or name.startswith("open/"):
+                access.append({"type": kind, "name": name, "actions": actions.split(",") if known else ["pull"]})
+        code = 401 if said and not known else 200
+        body = json.dumps({"token": token(access)} if code == 200 else {"errors": [{"code": "UNAUTHORIZED"}]}).encode()
+        self.send_response(code); self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
+if port:
+    http.server.ThreadingHTTPServer(("127.0.0.1", port), H).serve_forever()
+print(token([{"type": "repository", "name": n, "actions": ["pull", "push"]} for n in ("secret/app", "open/app")]))
+'''
+
+
+@pytest.fixture(scope='module')
+def bearer(cluster):
+    where = cluster.lab.dir
+    subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=lab', '-days', '2', '-keyout',
+                    where + '/token.key', '-out', where + '/token.crt'], check=True, capture_output=True)
+    argv = ['/usr/bin/python3', '-c', TOKENS, where]
+    token = subprocess.run(argv + ['0', ''], check=True, capture_output=True, text=True).stdout.strip()
+    server = cluster.lab.start(*argv, str(TOKEN_PORT), f'{USER}:{PASSWORD}')
+    r = Registry(cluster, BEARER_PORT, token=token, more='auth: {token: {realm: "http://127.0.0.1:%d/token", service: registry.lab, '
+                 'issuer: lab, rootcertbundle: %s/token.crt}}\n' % (TOKEN_PORT, where))
+    r.push('secret/app', '1', *image('secret\n'))
+    r.push('open/app', '1', *image('open\n'))
+    r.asked = lambda: [json.loads(line) for line in open(where + '/token.log')]
+    yield r
+    r.stop()
+    server.kill()
+    server.wait()
+
+
+def test_bearer_token_for_anybody(ns, bearer):
+    run(ns, 'p', f'localhost:{BEARER_PORT}/open/app:1')
+    ns.phase('p', 'Succeeded')
+    known, said, query = bearer.asked()[-1]
+    assert not said and query == {'service': ['registry.lab'], 'scope': ['repository:open/app:pull']}, query
+
+
+def test_bearer_token_for_who_may(ns, bearer):
+    config_secret(ns, 's', 'dockerconfigjson', GOOD, f'localhost:{BEARER_PORT}')
+    run(ns, 'p', f'localhost:{BEARER_PORT}/secret/app:1', imagePullSecrets=[{'name': 's'}])
+    ns.phase('p', 'Succeeded')
+    assert ns.log('p') == 'new\nsecret\n'
+
+
+@pytest.mark.parametrize('secret', [None, {'username': USER, 'password': 'wrong'}])
+def test_bearer_token_refused(ns, bearer, secret):
+    if secret:
+        config_secret(ns, 's', 'dockerconfigjson', secret, f'localhost:{BEARER_PORT}')
+    name = f'localhost:{BEARER_PORT}/secret/app:1'
+    run(ns, 'p', name, **({'imagePullSecrets': [{'name': 's'}]} if secret else {}))
+    p = ns.wait('pods', 'p', lambda p: state_of(p)[1].get('reason') == 'ErrImagePull')
+    why = state_of(p)[1]['message']
+    assert why.startswith(f'failed to pull and unpack image "{name}": ') and 'authoriz' in why, why
+    p = ns.wait('pods', 'p', lambda p: state_of(p)[1].get('reason') == 'ImagePullBackOff')
+    assert state_of(p)[1]['message'] == f'Back-off pulling image "{name}": ErrImagePull: {why}'
+    said = eventually(lambda: ('Failed', 'Error: ImagePullBackOff') in ns.events('p') and ns.events('p'), 10, lambda: ns.events('p'))
+    for event in (('Pulling', f'Pulling image "{name}"'), ('Failed', f'Failed to pull image "{name}": {why}'),
+                  ('Failed', 'Error: ErrImagePull'), ('BackOff', f'Back-off pulling image "{name}"')):
+        assert event in said, (event, said)
 
 
 LIAR = r'''

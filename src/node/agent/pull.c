@@ -95,8 +95,8 @@ static void begin(struct container *c, struct str image, const struct image_ref 
         /* the failure was shown; now the wait is */
         pod_event(p, c, "Normal", "BackOff", "Back-off pulling image \"" STR_FMT "\"", STR_ARG(image));
         pod_event(p, c, "Warning", "Failed", "Error: ImagePullBackOff");
-        container_wait(c, "ImagePullBackOff", "Back-off pulling image \"" STR_FMT "\": %s", STR_ARG(image),
-                       c->waiting_message ? c->waiting_message : "");
+        container_wait(c, "ImagePullBackOff", "Back-off pulling image \"" STR_FMT "\": ErrImagePull: %s",
+                       STR_ARG(image), c->waiting_message ? c->waiting_message : "");
         loop_timer_start(&c->backoff, (int64_t)c->pull_backoff_s * 1000 - 1000);
         return;
     }
@@ -135,6 +135,7 @@ int image_ensure(struct container *c)
     if (str_is(policy, "Never")) {
         pod_event(c->pod, c, "Warning", "ErrImageNeverPull",
                   "Container image \"" STR_FMT "\" is not present with pull policy of Never", STR_ARG(image));
+        pod_event(c->pod, c, "Warning", "Failed", "Error: ErrImageNeverPull");
         container_wait(c, "ErrImageNeverPull",
                        "Container image \"" STR_FMT "\" is not present with pull policy of Never", STR_ARG(image));
         loop_timer_start(&c->backoff, 10000);
