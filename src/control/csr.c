@@ -121,7 +121,7 @@ static int64_t ends_ms(struct arena *mem, const struct obj *o, const struct doc 
 static void reconcile(struct reconcile *r)
 {
     const struct obj *o = cache_get(r->cache, r->key);
-    if (!o || o->deleting || !controller_opts(r->c)->csr.sign)
+    if (!o || o->deleting)
         return;
     struct doc *csr = obj_doc(r->mem, o);
     const struct doc *status = doc_get(csr, "status"), *spec = doc_get(csr, "spec");
@@ -137,7 +137,7 @@ static void reconcile(struct reconcile *r)
     const char *why;
     bool approved = condition_get(status, "Approved"), denied = condition_get(status, "Denied"),
          failed = condition_get(status, "Failed"), issued = doc_str(status, "certificate").len > 0;
-    if (issued || denied || failed || !csr_is_ours(doc_str(spec, "signerName")) ||
+    if (issued || denied || failed || !controller_opts(r->c)->csr.sign || !csr_is_ours(doc_str(spec, "signerName")) ||
         !str_base64_dec(r->mem, doc_str(spec, "request"), &pem) || pki_csr_read(r->mem, pem, &asked, &why) < 0)
         return;
     if (approved)
