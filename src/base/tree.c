@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/slab.h"
+
 enum { FANOUT = 64, JOIN_BELOW = FANOUT / 4, JOIN_MAX = FANOUT - FANOUT / 8, DEPTH_MAX = 24 };
 
 struct tree_node {
@@ -32,7 +34,7 @@ struct path {
 
 static struct tree_node *node_new(bool leaf)
 {
-    struct tree_node *n = malloc(sizeof *n);
+    struct tree_node *n = slab_alloc(sizeof *n);
     if (!n) {
         fputs("sampan: out of memory\n", stderr);
         abort();
@@ -48,7 +50,7 @@ static void node_free(struct tree_node *n)
 {
     for (int i = 0; !n->leaf && i < n->count; i++)
         node_free(n->ptrs[i]);
-    free(n);
+    slab_free(n, sizeof *n);
 }
 
 void tree_done(struct tree *t)
@@ -261,7 +263,7 @@ static bool shrink(struct path *p, int depth)
             right->next->prev = right->prev;
     }
     close_gap(up, at);
-    free(right);
+    slab_free(right, sizeof *right);
     return true;
 }
 
@@ -284,11 +286,11 @@ void *tree_del(struct tree *t, struct str key)
     }
     while (t->root && !t->root->leaf && t->root->count <= 1) {
         struct tree_node *only = t->root->count ? t->root->ptrs[0] : NULL;
-        free(t->root);
+        slab_free(t->root, sizeof *t->root);
         t->root = only;
     }
     if (t->root && t->root->count == 0) {
-        free(t->root);
+        slab_free(t->root, sizeof *t->root);
         t->root = NULL;
     }
     return old;

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/slab.h"
 #include "store/scan.h"
 
 enum { SEAL_NODES = 48 /* of the two upper levels of a document, without a heap allocation */ };
@@ -61,7 +62,7 @@ struct str obj_prefix(struct arena *mem, const struct resource *res, struct str 
 static struct obj *block_new(int labels, int owners, size_t key_len, size_t json_len)
 {
     size_t size = sizeof(struct obj) + (size_t)labels * sizeof(struct obj_label) + (size_t)owners * sizeof(struct str);
-    struct obj *o = malloc(size + key_len + json_len + 1);
+    struct obj *o = slab_alloc(size + key_len + json_len + 1);
     if (!o)
         return NULL;
     *o = (struct obj){.refs = 1, .label_count = (uint16_t)labels, .owner_count = (uint16_t)owners};
@@ -318,8 +319,8 @@ struct obj *obj_unref(const struct obj *o)
         return NULL;
     uint32_t before = __atomic_fetch_sub(&((struct obj *)o)->refs, 1, __ATOMIC_ACQ_REL);
     assert(before > 0);
-    if (before == 1)
-        free((struct obj *)o);
+    if (before == 1) /* the JSON and its NUL end the block */
+        slab_free((struct obj *)o, (size_t)(o->json.ptr + o->json.len + 1 - (const char *)o));
     return NULL;
 }
 
