@@ -289,6 +289,7 @@ static void see_present(struct watch *w, struct cache *cache)
     for (struct obj *o; (o = cache_next(&it));) {
         struct cache_event ev = {.rev = o->rev, .type = CACHE_ADDED, .obj = o};
         wake(w, &ev);
+        cache_event_done(&ev);
     }
 }
 

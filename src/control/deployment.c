@@ -245,13 +245,13 @@ static void on_pod(struct controller *c, const struct cache_event *ev)
 {
     if (ev->type != CACHE_DELETED || !ev->obj->owner_uid.len)
         return;
-    cleanup_arena struct arena *mem = arena_new();
-    const struct doc *ref = owner_controller(obj_doc(mem, ev->obj));
+    const struct doc *ref = owner_controller(cache_event_doc(ev));
     const struct resource *sets = schema_stored("apps", "replicasets");
     const struct obj *set = cache_find(controller_cache(c), sets, ev->obj->ns, doc_str(ref, "name"));
     if (set && str_eq(set->uid, ev->obj->owner_uid)) {
         struct cache_event of_set = {.type = CACHE_MODIFIED, .obj = set, .prev = set};
         owner_enqueue(c, schema_stored("apps", "deployments"), &of_set);
+        cache_event_done(&of_set);
     }
 }
 

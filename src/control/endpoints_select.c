@@ -150,9 +150,11 @@ static bool labels_moved(const struct obj *a, const struct obj *b)
     return false;
 }
 
-static bool shows(struct arena *mem, const struct obj *a, const struct obj *b)
+/* Whether a changed pod looks another to those who list it. */
+static bool shows(const struct cache_event *ev)
 {
-    struct pod pa = pod_of(mem, a), pb = pod_of(mem, b);
+    const struct obj *a = ev->prev, *b = ev->obj;
+    struct pod pa = pod_read(a, cache_event_prev_doc(ev)), pb = pod_read(b, cache_event_doc(ev));
     const struct doc *sa = doc_get(pa.doc, "status"), *sb = doc_get(pb.doc, "status");
     return a->deleting != b->deleting || pa.ready != pb.ready || pa.finished != pb.finished || labels_moved(a, b) ||
            !str_eq(a->node, b->node) || !str_eq(doc_str(sa, "podIP"), doc_str(sb, "podIP")) ||
@@ -162,7 +164,7 @@ static bool shows(struct arena *mem, const struct obj *a, const struct obj *b)
 void endpoints_on_pod(struct controller *c, const struct cache_event *ev)
 {
     cleanup_arena struct arena *mem = arena_new();
-    if (ev->type == CACHE_MODIFIED && !shows(mem, ev->prev, ev->obj))
+    if (ev->type == CACHE_MODIFIED && !shows(ev))
         return;
     enqueue_services(c, mem, ev->obj);
     if (ev->prev && labels_moved(ev->prev, ev->obj))

@@ -64,11 +64,10 @@ static void enqueue_matching(struct controller *c, struct arena *mem, const stru
     }
 }
 
-static void enqueue_owner_of(struct controller *c, struct arena *mem, const struct resource *res, const struct obj *o)
+static void enqueue_owner_of(struct controller *c, struct arena *mem, const struct resource *res, const struct obj *o,
+                             const struct doc *doc)
 {
-    if (!o->owner_uid.len)
-        return;
-    const struct doc *ref = owner_controller(obj_doc(mem, o));
+    const struct doc *ref = owner_controller(doc);
     struct str group;
     if (!str_cut(doc_str(ref, "apiVersion"), '/', &group, &(struct str){0}))
         group = STR("");
@@ -90,9 +89,10 @@ void owner_enqueue(struct controller *c, const struct resource *res, const struc
 {
     cleanup_arena struct arena *mem = arena_new();
     const struct obj *o = ev->obj, *was = ev->prev;
-    enqueue_owner_of(c, mem, res, o);
-    if (was && !str_eq(was->owner_uid, o->owner_uid))
-        enqueue_owner_of(c, mem, res, was);
+    if (o->owner_uid.len)
+        enqueue_owner_of(c, mem, res, o, cache_event_doc(ev));
+    if (was && was->owner_uid.len && !str_eq(was->owner_uid, o->owner_uid))
+        enqueue_owner_of(c, mem, res, was, cache_event_prev_doc(ev));
     bool orphan = !o->owner_uid.len && ev->type != CACHE_DELETED && !o->deleting;
     if (orphan && (!was || was->owner_uid.len || !same_labels(was, o)))
         enqueue_matching(c, mem, res, o);

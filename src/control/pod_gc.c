@@ -111,8 +111,8 @@ static void reconcile(struct reconcile *r)
 static void on_pod(struct controller *c, const struct cache_event *ev)
 {
     struct state *s = controller_state(c);
-    bool was = ev->prev && is_finished(ev->prev);
-    bool is = ev->type != CACHE_DELETED && is_finished(ev->obj);
+    bool was = ev->prev && pod_read(ev->prev, cache_event_prev_doc(ev)).finished;
+    bool is = ev->type != CACHE_DELETED && pod_read(ev->obj, cache_event_doc(ev)).finished;
     s->finished += is - was;
     if (is && !was && s->finished > controller_opts(c)->terminated_pods_max)
         controller_enqueue(c, FINISHED);

@@ -11,9 +11,9 @@ bool pod_phase_is(const struct pod *p, const char *phase)
     return str_is(doc_str(doc_get(p->doc, "status"), "phase"), phase);
 }
 
-struct pod pod_of(struct arena *mem, const struct obj *o)
+struct pod pod_read(const struct obj *o, const struct doc *doc)
 {
-    struct pod p = {.obj = o, .doc = obj_doc(mem, o)};
+    struct pod p = {.obj = o, .doc = doc};
     const struct doc *ready = condition_get(doc_get(p.doc, "status"), "Ready");
     p.finished = pod_phase_is(&p, "Succeeded") || pod_phase_is(&p, "Failed");
     p.active = !p.finished && !o->deleting;
@@ -22,6 +22,11 @@ struct pod pod_of(struct arena *mem, const struct obj *o)
     if (!str_to_i64(meta_annotation(p.doc, "controller.kubernetes.io/pod-deletion-cost"), &p.deletion_cost))
         p.deletion_cost = 0;
     return p;
+}
+
+struct pod pod_of(struct arena *mem, const struct obj *o)
+{
+    return pod_read(o, obj_doc(mem, o));
 }
 
 struct pod *pods_of(struct arena *mem, struct obj **objs, int count)

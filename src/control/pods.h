@@ -16,6 +16,7 @@ struct pod {
     int64_t deletion_cost;
 };
 struct pod pod_of(struct arena *mem, const struct obj *o);
+struct pod pod_read(const struct obj *o, const struct doc *doc); /* doc: o's, already parsed */
 bool pod_phase_is(const struct pod *p, const char *phase);
 /* Ready for at least min_ready_s. *again_ms, where it is not yet, is lowered to the time when it will be (0: none). */
 bool pod_is_available(const struct pod *p, int64_t min_ready_s, int64_t wall_ms, int64_t *again_ms);

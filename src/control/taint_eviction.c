@@ -91,8 +91,8 @@ static void on_node(struct controller *c, const struct cache_event *ev)
     cleanup_arena struct arena *mem = arena_new();
     if (ev->type == CACHE_DELETED)
         return;
-    const struct doc *now = doc_path(obj_doc(mem, ev->obj), "spec", "taints", NULL);
-    const struct doc *was = ev->prev ? doc_path(obj_doc(mem, ev->prev), "spec", "taints", NULL) : NULL;
+    const struct doc *now = doc_path(cache_event_doc(ev), "spec", "taints", NULL);
+    const struct doc *was = doc_path(cache_event_prev_doc(ev), "spec", "taints", NULL);
     if (doc_len(now) == doc_len(was) && (!doc_len(now) || doc_eq(now, was)))
         return;
     int count;

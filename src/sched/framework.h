@@ -36,6 +36,7 @@ struct pod_info {    /* one small block: what stays in memory for every pod of t
     struct amounts non_zero; /* with 100m and 200Mi for containers that ask nothing: for scores */
     struct host_port *ports;
     int port_count;
+    uint32_t bytes; /* of the block */
     int64_t priority;
     bool is_ours;  /* to be scheduled by us: not gated, not going, our scheduler's name */
     bool is_over;  /* Succeeded or Failed */
@@ -87,7 +88,8 @@ extern const struct filter_plugin sched_filters[]; /* in Kubernetes' order; ende
 extern const struct score_plugin sched_scores[];
 
 /* info.c */
-struct pod_info *pod_info_new(const struct obj *pod, struct str *ret_node); /* ret_node: slice of pod; may be NULL */
+/* doc: the pod's. ret_node: slice of pod; may be NULL. */
+struct pod_info *pod_info_new(const struct obj *pod, const struct doc *doc, struct str *ret_node);
 struct pod_info *pod_info_free(struct pod_info *p);
 struct node_info *node_info_new(struct str name);
 void node_info_set(struct node_info *n, const struct obj *node); /* NULL: it is gone, its pods are not */

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/slab.h"
 #include "schema/quantity.h"
 
 enum { DEFAULT_CPU_MILLI = 100 };
@@ -172,10 +173,12 @@ static struct pod_info *pack(const struct amounts *requests, const struct amount
            amounts = (size_t)(requests->named_count + non_zero->named_count);
     for (int i = 0; i < port_count; i++)
         texts += ports[i].protocol.len + ports[i].ip.len;
-    struct pod_info *p =
-        calloc(1, sizeof(*p) + sizeof(struct host_port) * (size_t)port_count + sizeof(struct amount) * amounts + texts);
+    size_t bytes = sizeof(struct pod_info) + sizeof(struct host_port) * (size_t)port_count +
+                   sizeof(struct amount) * amounts + texts;
+    struct pod_info *p = slab_alloc(bytes);
     if (!p)
         abort();
+    *p = (struct pod_info){.bytes = (uint32_t)bytes};
     p->ports = (struct host_port *)(p + 1), p->port_count = port_count;
     struct amount *named = (struct amount *)(p->ports + port_count);
     struct block b = {(char *)(named + amounts)};
@@ -187,10 +190,10 @@ static struct pod_info *pack(const struct amounts *requests, const struct amount
     return p;
 }
 
-struct pod_info *pod_info_new(const struct obj *pod, struct str *ret_node)
+struct pod_info *pod_info_new(const struct obj *pod, const struct doc *d, struct str *ret_node)
 {
     cleanup_arena struct arena *mem = arena_new();
-    const struct doc *d = obj_doc(mem, pod), *spec = doc_get(d, "spec");
+    const struct doc *spec = doc_get(d, "spec");
     struct amounts requests = pod_amounts(mem, spec, /* non_zero= */ false),
                    non_zero = pod_amounts(mem, spec, /* non_zero= */ true);
     struct host_port *ports;
@@ -215,7 +218,7 @@ struct pod_info *pod_info_free(struct pod_info *p)
     if (!p)
         return NULL;
     obj_unref(p->obj);
-    free(p);
+    slab_free(p, p->bytes);
     return NULL;
 }
 

@@ -163,11 +163,13 @@ static void forget_pod(struct sched *s, struct pod_info *p)
 }
 
 /* Only its status moved: what we look at is as before. */
-static bool same_spec(const struct obj *a, const struct obj *b)
+static bool same_spec(const struct obj *a, const struct cache_event *ev)
 {
     cleanup_arena struct arena *mem = arena_new();
+    const struct obj *b = ev->obj;
     return a->deleting == b->deleting && a->label_count == b->label_count &&
-           doc_eq(doc_get(obj_doc(mem, a), "spec"), doc_get(obj_doc(mem, b), "spec"));
+           doc_eq(doc_get(a == ev->prev ? cache_event_prev_doc(ev) : obj_doc(mem, a), "spec"),
+                  doc_get(cache_event_doc(ev), "spec"));
 }
 
 static void place_pod(struct sched *s, struct pod_info *p, struct str node)
@@ -186,9 +188,9 @@ static void on_pod(struct cache_sub *sub, struct cache_event *ev)
     struct sched *s = container_of(sub, struct sched, pods_sub);
     struct str node = STR_NULL;
     struct pod_info *was = map_get(&s->pods, ev->obj->key);
-    struct pod_info *p = ev->type == CACHE_DELETED ? NULL : pod_info_new(ev->obj, &node);
+    struct pod_info *p = ev->type == CACHE_DELETED ? NULL : pod_info_new(ev->obj, cache_event_doc(ev), &node);
     bool over = p && p->is_over, bound_now = p && p->is_bound;
-    if (was && p && !over && !bound_now && (was->is_assumed || same_spec(was->obj, p->obj))) {
+    if (was && p && !over && !bound_now && (was->is_assumed || same_spec(was->obj, ev))) {
         /* Only its status moved, often by ourselves. The map's key lives in the object. */
         struct obj *old = was->obj;
         was->obj = obj_ref(ev->obj);
@@ -209,10 +211,9 @@ static void on_pod(struct cache_sub *sub, struct cache_event *ev)
 }
 
 /* A heartbeat changes nothing that a filter looks at. */
-static bool node_differs(const struct obj *now, const struct obj *prev)
+static bool node_differs(const struct cache_event *ev)
 {
-    cleanup_arena struct arena *mem = arena_new();
-    const struct doc *a = obj_doc(mem, now), *b = obj_doc(mem, prev);
+    const struct doc *a = cache_event_doc(ev), *b = cache_event_prev_doc(ev);
     return !doc_eq(doc_get(a, "spec"), doc_get(b, "spec")) ||
            !doc_eq(doc_path(a, "status", "allocatable", NULL), doc_path(b, "status", "allocatable", NULL)) ||
            !doc_eq(doc_path(a, "metadata", "labels", NULL), doc_path(b, "metadata", "labels", NULL));
@@ -222,7 +223,7 @@ static void on_node(struct cache_sub *sub, struct cache_event *ev)
 {
     struct sched *s = container_of(sub, struct sched, nodes_sub);
     struct node_info *n = node_of(s, ev->obj->name);
-    bool differs = !ev->prev || node_differs(ev->obj, ev->prev);
+    bool differs = !ev->prev || node_differs(ev);
     if (ev->type == CACHE_DELETED) {
         node_info_set(n, NULL);
         drop_empty_node(s, n);
@@ -376,6 +377,7 @@ static void read_present(struct sched *s, struct cache_sub *sub)
     for (struct obj *o; (o = cache_next(&it));) {
         struct cache_event ev = {.rev = o->rev, .type = CACHE_ADDED, .obj = o};
         sub->on_event(sub, &ev);
+        cache_event_done(&ev);
     }
 }
 

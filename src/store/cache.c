@@ -157,9 +157,9 @@ void cache_feed(void *ctx, const struct store_event *ev)
                               ev->kind == STORE_DELETE ? CACHE_DELETED
                               : old                    ? CACHE_MODIFIED
                                                        : CACHE_ADDED,
-                              ev->obj, old, NULL};
+                              ev->obj, old};
     fanout_send(&c->fanout, &out, c->number);
-    cache_frame_unref(out.frame);
+    cache_event_done(&out);
 }
 
 /* ---- reading */
@@ -320,7 +320,35 @@ static struct cache_event event_of(const struct change *ch)
                                 ch->deleted ? CACHE_DELETED
                                 : ch->prev  ? CACHE_MODIFIED
                                             : CACHE_ADDED,
-                                ch->obj, ch->prev, NULL};
+                                ch->obj, ch->prev};
+}
+
+static const struct doc *event_doc(const struct cache_event *ev, const struct obj *o, const struct doc **doc)
+{
+    struct cache_event *e = (struct cache_event *)ev;
+    if (!o || *doc)
+        return *doc;
+    if (!e->mem)
+        e->mem = arena_new();
+    *doc = obj_doc(e->mem, o);
+    return *doc;
+}
+
+const struct doc *cache_event_doc(const struct cache_event *ev)
+{
+    return event_doc(ev, ev->obj, &((struct cache_event *)ev)->doc);
+}
+
+const struct doc *cache_event_prev_doc(const struct cache_event *ev)
+{
+    return event_doc(ev, ev->prev, &((struct cache_event *)ev)->prev_doc);
+}
+
+void cache_event_done(struct cache_event *ev)
+{
+    ev->frame = cache_frame_unref(ev->frame);
+    ev->mem = arena_free(ev->mem);
+    ev->doc = ev->prev_doc = NULL;
 }
 
 /* A prefix without a closing slash that is a whole key means that object alone. */
@@ -340,7 +368,7 @@ static void replay(struct cache *c, struct cache_sub *sub, uint64_t from_rev)
             continue;
         struct cache_event ev = event_of(ch);
         sub->on_event(sub, &ev);
-        cache_frame_unref(ev.frame);
+        cache_event_done(&ev);
     }
     c->replays = r.up;
 }

@@ -56,7 +56,15 @@ struct cache_event {
     /* Shared by all watchers of this event: owned by the event, filled by the first who needs it (e.g. the framed JSON
      * line). */
     struct cache_frame *frame;
+    struct arena *mem; /* of the documents, as the frame: made by the first who asks */
+    const struct doc *doc, *prev_doc;
 };
+/* The object, or the state before it (NULL: there is none), as a document that all subscribers of this event share: it
+ * is parsed once, is only read, and lives until the event has been delivered. */
+const struct doc *cache_event_doc(const struct cache_event *ev);
+const struct doc *cache_event_prev_doc(const struct cache_event *ev);
+/* For who makes an event of his own, the present as ADDED: drops what was attached. */
+void cache_event_done(struct cache_event *ev);
 /* Refcounted bytes attached to an event and shared: one block. Whoever fills ev->frame gives it its one reference,
  * which is dropped after the last subscriber was called; who keeps it longer takes another. Counts are not atomic: core
  * thread only. */
