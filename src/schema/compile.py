@@ -270,25 +270,26 @@ class Writer:
             return BUILTIN[key]
         return self.n.types[key].kind
 
-    def find_defaults(self):
-        """Which types have a default anywhere below: the walk of schema_default enters no others."""
-        self.defaulted, grew = set(), True
+    def types_with(self, field_option, type_option=None):
+        """The types that have such a field (or are such a type) anywhere below: walks of the tables enter no others."""
+        found, grew = set(), True
         while grew:
             grew = False
             for key in self.keys:
-                if key not in self.defaulted and self.defaults_below(key):
-                    self.defaulted.add(key)
+                if key not in found and self.has_below(key, found, field_option, type_option):
+                    found.add(key)
                     grew = True
+        return found
 
-    def defaults_below(self, key):
+    def has_below(self, key, found, field_option, type_option):
         expr = key.split("@", 2)[2] if key.startswith("@") else key
         if expr.startswith("[]") or expr.startswith("map:"):
-            return re.sub(r"^(\[\]|map:)", "", expr) in self.defaulted
+            return re.sub(r"^(\[\]|map:)", "", expr) in found
         t = self.n.types.get(expr)
         if not t or t.kind != "STRUCT":
             return False
-        return "defaults" in t.opts or any("default" in f.opts or self.type_key(gv, f.type) in self.defaulted
-                                           for f, gv, _ in self.n.expand(t))
+        return type_option in t.opts or any(field_option in f.opts or self.type_key(gv, f.type) in found
+                                            for f, gv, _ in self.n.expand(t))
 
     def field(self, f, gv, number):
         key = self.type_key(gv, f.type)
@@ -343,6 +344,7 @@ class Writer:
                 elem = self.pos[re.sub(r"^(\[\]|map:)", "", expr)]
                 more = ", .pb_wrapped = true" if shown and self.n.types[shown].wrapped else ""
                 more += ", .has_defaults = true" if key in self.defaulted else ""
+                more += ", .has_gates = true" if key in self.gated else ""
                 rows.append("{.name = %s, .kind = TYPE_%s, .elem = &types[%d]%s}" % (c_str(shown), kind, elem, more))
                 continue
             if expr in BUILTIN:
@@ -367,6 +369,8 @@ class Writer:
                     inlines += ["{&types[%d], %d}" % (self.pos[name], n) for n, name in t.inlines]
                 if expr in self.defaulted:
                     row.append(".has_defaults = true")
+                if expr in self.gated:
+                    row.append(".has_gates = true")
                 if "check" in t.opts:
                     row.append(".check = " + self.function("schema_check_fn", t.opts["check"]))
                 if "defaults" in t.opts:
@@ -485,7 +489,8 @@ class Writer:
     def text(self):
         self.gates = sorted(self.n.gates)
         self.collect()
-        self.find_defaults()
+        self.defaulted = self.types_with("default", "defaults")
+        self.gated = self.types_with("gate")
         types, resources, gates = self.write_types(), self.write_resources(), self.write_gates()
         lists = "\n".join("static const char *const %s[] = {%s, NULL};" % (name, ", ".join(c_str(v) for v in key))
                           for key, name in self.lists.items())

@@ -6,7 +6,7 @@
 /* Is the field (by its place in the tables) set anywhere below v? */
 static bool in_use(const struct type *t, const struct doc *v, const struct field *wanted, int depth)
 {
-    if (!v || depth > SCHEMA_DEPTH_MAX)
+    if (!v || !t->has_gates || depth > SCHEMA_DEPTH_MAX)
         return false;
     if (t->kind == TYPE_LIST || t->kind == TYPE_MAP) {
         doc_each (d, v)
@@ -31,7 +31,7 @@ struct drop {
 
 static void drop_below(const struct drop *c, const struct type *t, struct doc *v, int depth)
 {
-    if (depth > SCHEMA_DEPTH_MAX)
+    if (!t->has_gates || depth > SCHEMA_DEPTH_MAX)
         return;
     if (t->kind == TYPE_LIST || t->kind == TYPE_MAP) {
         doc_each (d, v)

@@ -33,7 +33,8 @@ const struct field *type_field_near(const struct type *t, struct str name, int *
     int end = *next + LOOK_AHEAD < t->field_count ? *next + LOOK_AHEAD : t->field_count;
     const struct field *f = NULL;
     for (int i = *next; i < end && !f; i++)
-        if (t->fields[i].name_len == name.len && name.len && memcmp(t->fields[i].name, name.ptr, name.len) == 0)
+        if (t->fields[i].name_len == name.len && name.len && t->fields[i].name[0] == name.ptr[0] &&
+            memcmp(t->fields[i].name, name.ptr, name.len) == 0)
             f = &t->fields[i];
     if (!f)
         f = type_field(t, name);

@@ -80,6 +80,7 @@ struct type {
     const char *name;           /* "core.v1.PodSpec", also of string types; lists, maps and builtins have none */
     uint8_t kind;               /* enum type_kind */
     bool has_defaults;          /* some field here or below has a default */
+    bool has_gates;             /* some field here or below has a feature gate */
     bool pb_wrapped;            /* of a list: in protobuf a message {items = 1} (authentication.v1.ExtraValue) */
     const struct field *fields; /* of a struct, in the order of declaration (inlined ones expanded) */
     uint16_t field_count;

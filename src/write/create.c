@@ -10,7 +10,7 @@ static void to_stored(struct pending *p, struct doc *obj)
     doc_put_str(mem, obj, "kind", str_of(p->stored->kind));
 }
 
-static int settle_name(struct pending *p, struct doc *meta)
+static void settle_name(struct pending *p, struct doc *meta)
 {
     struct write_req *r = p->req;
     struct str prefix = doc_str(meta, "generateName");
@@ -21,7 +21,6 @@ static int settle_name(struct pending *p, struct doc *meta)
     }
     if (r->name.len)
         doc_put_str(r->mem, meta, "name", r->name);
-    return 0;
 }
 
 void create_attempt(struct pending *p)
@@ -30,10 +29,11 @@ void create_attempt(struct pending *p)
     struct doc *obj = doc_copy(r->mem, r->body), *meta = doc_sub(r->mem, obj, "metadata");
     if (r->priv[1])
         doc_del(meta, "name"); /* the name drawn before was taken */
-    if (meta_check_create(p, obj) < 0 || settle_name(p, meta) < 0) {
+    if (meta_check_create(p, obj) < 0) {
         pending_fail(p);
         return;
     }
+    settle_name(p, meta);
     schema_drop_gated(r->res->type, obj, NULL);
     schema_default(r->mem, r->res, obj);
     to_stored(p, obj);

@@ -3,17 +3,13 @@
  * Source: apiserver registry/rest/{create,update,meta}.go, storage/names/generate.go. */
 #include "write/internal.h"
 
-#include <time.h>
+#include "schema/times.h"
 
 enum { NAME_BYTES_MAX = 63, NAME_RANDOM_BYTES = 5 };
 
 struct str meta_time(struct arena *mem, int64_t wall_ms)
 {
-    time_t t = (time_t)(wall_ms / 1000);
-    struct tm tm;
-    gmtime_r(&t, &tm);
-    return str_fmt(mem, "%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-                   tm.tm_min, tm.tm_sec);
+    return time_format(mem, wall_ms / 1000, 0, /* micro= */ false);
 }
 
 /* Letters and digits that form no words (apimachinery util/rand). */
@@ -32,8 +28,16 @@ static struct str new_uid(struct pending *p)
     uint8_t u[16];
     loop_rand_bytes(p->w->loop, RAND_UID, u, sizeof(u));
     u[6] = (uint8_t)((u[6] & 0x0f) | 0x40), u[8] = (uint8_t)((u[8] & 0x3f) | 0x80); /* RFC 9562: version 4 */
-    return str_fmt(p->req->mem, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1],
-                   u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
+    static const char digits[] = "0123456789abcdef";
+    char *to = arena_alloc(p->req->mem, 37), *end = to;
+    for (int i = 0; i < 16; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            *end++ = '-';
+        *end++ = digits[u[i] >> 4];
+        *end++ = digits[u[i] & 15];
+    }
+    *end = '\0';
+    return str_mem(to, (size_t)(end - to));
 }
 
 int meta_check_create(struct pending *p, struct doc *obj)

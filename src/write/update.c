@@ -3,18 +3,18 @@
 
 #include <assert.h>
 
-/* The current object as the client's version shows it. */
-static struct doc *current_in_version(struct pending *p)
+/* A document of the stored kind as the client's version shows it. */
+static struct doc *in_version(struct pending *p, const struct doc *stored)
 {
     struct write_req *r = p->req;
-    struct doc *cur = obj_doc(r->mem, p->old);
+    struct doc *d = doc_copy(r->mem, stored);
     if (r->res != p->stored) {
         if (r->res->from_stored)
-            r->res->from_stored(r->mem, cur);
-        doc_put_str(r->mem, cur, "apiVersion", str_of(r->res->api_version));
-        doc_put_str(r->mem, cur, "kind", str_of(r->res->kind));
+            r->res->from_stored(r->mem, d);
+        doc_put_str(r->mem, d, "apiVersion", str_of(r->res->api_version));
+        doc_put_str(r->mem, d, "kind", str_of(r->res->kind));
     }
-    return cur;
+    return d;
 }
 
 static int check_identity(struct pending *p, const struct doc *meta)
@@ -87,16 +87,11 @@ static bool is_finished(const struct pending *p, const struct doc *obj)
     return strcmp(p->stored->kind, "Namespace") != 0 || !doc_len(doc_path(obj, "spec", "finalizers", NULL));
 }
 
-static bool is_same(const struct doc *obj, const struct doc *old)
-{
-    return doc_eq(obj, old);
-}
-
 static void commit(struct pending *p, struct doc *obj, const struct doc *old)
 {
     struct write_req *r = p->req;
     bool finished = is_finished(p, obj);
-    if (!finished && is_same(obj, old)) {
+    if (!finished && doc_eq(obj, old)) {
         r->unchanged = true;
         pending_finish(p, obj_ref(p->old));
         return;
@@ -126,7 +121,8 @@ void update_attempt(struct pending *p)
         pending_fail(p);
         return;
     }
-    struct doc *obj = r->verb == WRITE_PATCH ? r->mutate(r, current_in_version(p), &p->err) : doc_copy(r->mem, r->body);
+    struct doc *old = obj_doc(r->mem, p->old);
+    struct doc *obj = r->verb == WRITE_PATCH ? r->mutate(r, in_version(p, old), &p->err) : doc_copy(r->mem, r->body);
     if (!obj) {
         pending_fail(p);
         return;
@@ -136,8 +132,7 @@ void update_attempt(struct pending *p)
         pending_fail(p);
         return;
     }
-    struct doc *old = obj_doc(r->mem, p->old);
-    schema_drop_gated(r->res->type, obj, current_in_version(p));
+    schema_drop_gated(r->res->type, obj, r->res == p->stored ? old : in_version(p, old));
     schema_default(r->mem, r->res, obj);
     if (r->res->to_stored)
         r->res->to_stored(r->mem, obj);
