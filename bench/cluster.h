@@ -52,6 +52,8 @@ void must_request(const struct server *s, const char *method, const char *path, 
 /* ---- the machine */
 double probe_fsyncs(const char *dir, size_t bytes,
                     double seconds); /* pwrite + fdatasync a second, over existing blocks */
+/* Rows a second that one thread commits to SQLite, so many to a transaction: WAL, an fsync each, nothing else. */
+double probe_sqlite(const char *dir, int rows, size_t row_bytes, double seconds);
 double probe_loopback(int connections, size_t body, double seconds); /* req/s of a plain epoll server on core 0 */
 double probe_memcpy(void);                                           /* MB/s */
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,47 @@ double probe_fsyncs(const char *dir, size_t bytes, double seconds)
     close(fd);
     unlink(path);
     free(buf);
+    return (double)n / took;
+}
+
+static void sql(sqlite3 *db, const char *text)
+{
+    if (sqlite3_exec(db, text, NULL, NULL, NULL) != SQLITE_OK)
+        exit(1);
+}
+
+double probe_sqlite(const char *dir, int rows, size_t row_bytes, double seconds)
+{
+    char path[256], *row = malloc(row_bytes);
+    static const char *const suffixes[] = {"", "-wal", "-shm"};
+    sqlite3 *db;
+    sqlite3_stmt *put;
+    snprintf(path, sizeof path, "%s/probe.db", dir);
+    memset(row, 'p', row_bytes);
+    if (sqlite3_open(path, &db) != SQLITE_OK)
+        exit(1);
+    sql(db,
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE log(id INTEGER PRIMARY KEY, value BLOB)");
+    if (sqlite3_prepare_v2(db, "INSERT INTO log(value) VALUES(?)", -1, &put, NULL) != SQLITE_OK)
+        exit(1);
+    sqlite3_bind_blob64(put, 1, row, row_bytes, SQLITE_STATIC);
+    double begin = now_s(), took;
+    size_t n = 0;
+    do {
+        sql(db, "BEGIN");
+        for (int i = 0; i < rows; i++, n++) {
+            sqlite3_step(put);
+            sqlite3_reset(put);
+        }
+        sql(db, "COMMIT"); /* every thousandth frame a checkpoint goes with it: SQLite's default */
+    } while ((took = now_s() - begin) < seconds);
+    sqlite3_finalize(put);
+    sqlite3_close(db);
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/probe.db%s", dir, suffixes[i]);
+        unlink(path);
+    }
+    free(row);
     return (double)n / took;
 }
 
