@@ -26,6 +26,8 @@ struct nodestatus {
     struct str uid; /* heap */
     uint64_t sent;  /* hash of the last status, times left out */
     int64_t sent_ms, ready_since_ms, started_ms;
+    int64_t heard_ms, heard_wall_ms; /* when the server last took a heartbeat, by both clocks: one stands still while
+                                        the machine sleeps */
     bool ready;
 };
 
@@ -300,9 +302,24 @@ static struct str micro_time(struct arena *mem, struct loop *l)
     return str_fmt(mem, STR_FMT ".%03lld000Z", STR_ARG(str_head(s, s.len - 1)), (long long)(ms % 1000));
 }
 
+/* Whoever was silent for long enough has been called Unknown meanwhile, and is believed only when it says Ready anew.
+ */
+static void heard(struct nodestatus *s)
+{
+    int64_t now = loop_now_ms(s->node->loop), wall = loop_wall_ms(s->node->loop);
+    bool was_silent = now - s->heard_ms > LEASE_S * 1000 || wall - s->heard_wall_ms > LEASE_S * 1000;
+    if (s->heard_ms && was_silent && s->registered && !s->busy) {
+        s->sent = 0;
+        loop_timer_start(&s->status_timer, 0);
+    }
+    s->heard_ms = now, s->heard_wall_ms = wall;
+}
+
 static void lease_done(void *ctx, const struct api_answer *a)
 {
     struct nodestatus *s = ctx;
+    if (a->status / 100 == 2)
+        heard(s);
     if (a->status / 100 == 2 || a->status == 409)
         s->lease_known = true;
     else if (a->status == 404)
