@@ -43,6 +43,7 @@ enum { IPC_BODY_MAX = 64 << 10, IPC_FDS_MAX = 4, IPC_QUEUE_MAX = 1024, IPC_LIST_
     X(LOGS, "N", "str ns, str pod, str uid, str container, u64 previous",                                              \
       "u64 running, str file name; [the newest log file, its directory, conmon's pidfd while it runs]")                \
     X(FORWARD, "N", "str ns, str pod, str uid, u64 port", "[socket connected inside the pod's network]")               \
+    X(USAGE, "N", "u64 form (stream/usage_text.h)", "[fd of a memory file: the text]")                                 \
     X(PODS, "N", "", "[fd of a memory file: the PodList as JSON]")                                                     \
     /* cluster DNS, see net/dns_zone.h. kind: 0 gone, 1 has a cluster IP or external name, 2 headless. Addresses       \
      * are numbers in host order */                                                                                    \

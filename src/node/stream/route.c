@@ -7,6 +7,7 @@
 #include "doc/doc.h"
 #include "http/url.h"
 #include "node/stream/streams_priv.h"
+#include "node/stream/usage_text.h"
 
 enum { SEGMENTS_MAX = 6, GET = 1, POST = 2, PODS_BYTES_MAX = 256 << 20 };
 
@@ -31,6 +32,9 @@ static const struct {
     {"attach", GET | POST, 3, true, attach_handle},
     {"run", POST, 3, true, run_handle},
     {"portForward", GET | POST, 2, true, forward_handle},
+    {"stats", GET, 1, false, usage_handle},
+    {"metrics", GET, 0, false, usage_handle},
+    {"metrics", GET, 1, false, usage_handle},
 };
 
 static int split(struct exchange *x, struct str out[SEGMENTS_MAX])
@@ -134,6 +138,7 @@ struct listing {
     struct exchange *x;
     uint32_t call;
     bool running;
+    const char *type;
 };
 
 static void listing_abort(struct exchange *x)
@@ -179,7 +184,7 @@ static void listed(void *ctx, struct ipc_msg *m)
     struct stat st;
     x->on_abort = NULL;
     if (m->error || m->fd_count == 0 || fstat(m->fds[0], &st) < 0 || st.st_size <= 0 || st.st_size > PODS_BYTES_MAX) {
-        answer_error(x, 500, m->error ? m->message : STR("the agent gave no pods"), false);
+        answer_error(x, 500, m->error ? m->message : STR("the agent gave no answer"), false);
         return;
     }
     void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, m->fds[0], 0);
@@ -189,15 +194,21 @@ static void listed(void *ctx, struct ipc_msg *m)
     }
     struct str text = str_dup(x->mem, str_mem(p, (size_t)st.st_size));
     munmap(p, (size_t)st.st_size);
-    exchange_reply(x, 200, "application/json", l->running ? running_only(x->mem, text) : text);
+    exchange_reply(x, 200, l->type, l->running ? running_only(x->mem, text) : text);
+}
+
+static void ask(struct streams *s, struct exchange *x, enum ipc_type what, const struct ipc_body *body, bool running,
+                const char *type)
+{
+    struct listing *l = arena_new_of(x->mem, struct listing);
+    *l = (struct listing){.s = s, .x = x, .running = running, .type = type};
+    x->user = l, x->on_abort = listing_abort;
+    l->call = ipc_call(s->o.agent, what, body, NULL, 0, listed, l);
 }
 
 static void list_pods(struct streams *s, struct exchange *x, bool running)
 {
-    struct listing *l = arena_new_of(x->mem, struct listing);
-    *l = (struct listing){.s = s, .x = x, .running = running};
-    x->user = l, x->on_abort = listing_abort;
-    l->call = ipc_call(s->o.agent, IPC_PODS, NULL, NULL, 0, listed, l);
+    ask(s, x, IPC_PODS, NULL, running, "application/json");
 }
 
 void pods_handle(struct streams *s, struct exchange *x, const struct target *t)
@@ -208,4 +219,22 @@ void pods_handle(struct streams *s, struct exchange *x, const struct target *t)
 void running_pods_handle(struct streams *s, struct exchange *x, const struct target *t)
 {
     list_pods(s, x, true);
+}
+
+void usage_handle(struct streams *s, struct exchange *x, const struct target *t)
+{
+    static const char *const paths[] = {
+#define X(name, path) [USAGE_##name] = path,
+        USAGE_FORMS(X)
+#undef X
+    };
+    struct ipc_body b = IPC_BODY(x->mem);
+    for (uint64_t form = 0; form < USAGE_FORM_COUNT; form++)
+        if (str_is(x->path, paths[form])) {
+            ipc_put_u64(&b, form);
+            ask(s, x, IPC_USAGE, &b, /* running= */ false,
+                form == USAGE_SUMMARY ? "application/json" : "text/plain; version=0.0.4; charset=utf-8");
+            return;
+        }
+    answer_error(x, 404, STR("404 page not found"), false);
 }

@@ -17,6 +17,7 @@
 #include "node/files.h"
 #include "node/runtime/runtime.h"
 #include "node/stream/streams.h"
+#include "node/stream/usage_text.h"
 
 enum { ARGS_MAX = 512, EXECS_MAX = STREAMS_SESSIONS_MAX, PEM_BYTES_MAX = 64 << 10, WINDOW_MAX = 65535 };
 
@@ -424,6 +425,17 @@ static void on_pods(struct request *q)
     ipc_reply(q->c, q->id, 0, STR_NULL, NULL, &fd, 1);
 }
 
+static void on_usage(struct request *q)
+{
+    uint64_t form = ipc_get_u64(&q->r);
+    if (!ipc_read_ok(&q->r) || form >= USAGE_FORM_COUNT)
+        return refuse(q, -EINVAL, "bad request");
+    cleanup_fd int fd = memory_file(usage_text(q->n, q->mem, (enum usage_form)form));
+    if (fd < 0)
+        return refuse(q, -ENOMEM, "no memory");
+    ipc_reply(q->c, q->id, 0, STR_NULL, NULL, &fd, 1);
+}
+
 static const struct {
     enum ipc_type type;
     bool answered;
@@ -437,6 +449,7 @@ static const struct {
     {IPC_LOGS, true, on_logs},
     {IPC_FORWARD, true, on_forward},
     {IPC_PODS, true, on_pods},
+    {IPC_USAGE, true, on_usage},
 };
 
 bool streams_serve(struct node *n, struct ipc *c, struct ipc_msg *m)

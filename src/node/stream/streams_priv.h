@@ -65,6 +65,7 @@ void attach_handle(struct streams *s, struct exchange *x, const struct target *t
 void run_handle(struct streams *s, struct exchange *x, const struct target *t);
 void forward_handle(struct streams *s, struct exchange *x, const struct target *t);
 void pods_handle(struct streams *s, struct exchange *x, const struct target *t);
+void usage_handle(struct streams *s, struct exchange *x, const struct target *t);
 void running_pods_handle(struct streams *s, struct exchange *x, const struct target *t);
 
 /* websocket_stream.c: the bytes of binary messages as one stream. Takes w. */
