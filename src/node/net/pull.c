@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "http/fetch.h"
 #include "node/image/info.h"
 #include "node/image/ref.h"
-#include "node/net/curl.h"
 #include "node/net/net.h"
 #include "node/stream/streams.h"
 
-enum { LAYERS_AT_ONCE = 3, TOKEN_BYTES_MAX = 64 << 10 };
+enum { LAYERS_AT_ONCE = 3 };
 #define ACCEPT_MANIFEST                                                                                                \
     "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "                            \
     "application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json"
@@ -55,67 +55,6 @@ static void fail(struct pull *p, int error, struct str why)
         p->error = error, p->why = str_dup(p->mem, why);
 }
 
-/* ---- Bearer realm="https://auth...",service="...",scope="..." */
-
-static struct str parameter(struct str challenge, const char *name)
-{
-    struct str part;
-    while (challenge.len) {
-        size_t i = 0;
-        bool quoted = false;
-        while (i < challenge.len && (quoted || challenge.ptr[i] != ','))
-            quoted ^= challenge.ptr[i++] == '"';
-        part = str_trim(str_head(challenge, i));
-        challenge = str_from(challenge, i + 1);
-        struct str k, v;
-        if (str_cut(part, '=', &k, &v) && str_ieq(str_trim(k), str_of(name))) {
-            v = str_trim(v);
-            return v.len >= 2 && v.ptr[0] == '"' ? str_mem(v.ptr + 1, v.len - 2) : v;
-        }
-    }
-    return STR_NULL;
-}
-
-static void put_query(struct sb *out, struct str s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.ptr[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                     c == '_' || c == '.';
-        if (plain)
-            sb_addc(out, c);
-        else
-            sb_addf(out, "%%%02X", (unsigned char)c);
-    }
-}
-
-static bool get_token(struct pull *p, struct str challenge)
-{
-    if (!str_ieq(str_head(challenge, 7), STR("Bearer ")))
-        return false;
-    challenge = str_from(challenge, 7);
-    struct str realm = parameter(challenge, "realm"), scope = parameter(challenge, "scope");
-    if (!str_starts(realm, STR("https://")) && !str_starts(p->base, STR("http://")))
-        return false; /* credentials never leave TLS for plain HTTP */
-    struct sb url = SB(p->mem);
-    sb_add(&url, realm), sb_addz(&url, str_find(realm, '?') >= 0 ? "&service=" : "?service=");
-    put_query(&url, parameter(challenge, "service"));
-    sb_addz(&url, "&scope=");
-    put_query(&url, scope.len ? scope : str_fmt(p->mem, "repository:" STR_FMT ":pull", STR_ARG(p->ref.repository)));
-    struct fetch f = {
-        .url = sb_z(&url), .peer = p->peer, .mem = p->mem, .body_max = TOKEN_BYTES_MAX, .timeout_ms = 30000};
-    if (p->user.len)
-        f.user = str_z(p->mem, p->user), f.password = str_z(p->mem, p->password);
-    fetch_run(&f);
-    const struct doc *d = f.status == 200 ? doc_parse(p->mem, sb_str(&f.body), NULL, NULL) : NULL;
-    struct str token = doc_str(d, "token");
-    token = token.len ? token : doc_str(d, "access_token");
-    if (token.len == 0)
-        return false;
-    p->authorization = str_fmt(p->mem, "Bearer " STR_FMT, STR_ARG(token));
-    return true;
-}
-
 static void explain(struct pull *p, const struct fetch *f, const char *what)
 {
     struct str name = image_ref_name(p->mem, &p->ref);
@@ -147,11 +86,9 @@ static bool get(struct pull *p, struct fetch *f)
         fetch_run(f);
         if (f->status != 401 || round)
             break;
-        if (str_ieq(str_head(f->challenge, 6), STR("Basic ")) && p->user.len)
-            p->authorization = str_fmt(p->mem, "Basic " STR_FMT,
-                                       STR_ARG(str_base64(p->mem, str_fmt(p->mem, STR_FMT ":" STR_FMT, STR_ARG(p->user),
-                                                                          STR_ARG(p->password)))));
-        else if (!get_token(p, f->challenge))
+        struct str scope = str_fmt(p->mem, "repository:" STR_FMT ":pull", STR_ARG(p->ref.repository));
+        p->authorization = fetch_authorization(f, p->user, p->password, scope);
+        if (!p->authorization.len)
             break;
     }
     return f->status == 200;

@@ -1,4 +1,5 @@
-#include "node/net/curl.h"
+/* http/fetch.c - outgoing requests by libcurl. */
+#include "http/fetch.h"
 
 #include <curl/curl.h>
 #include <dlfcn.h>
@@ -121,6 +122,8 @@ void fetch_run(struct fetch *f)
     lib.set(c, CURLOPT_LOW_SPEED_LIMIT, 1L), lib.set(c, CURLOPT_LOW_SPEED_TIME, (long)FETCH_STALL_S);
     lib.set(c, CURLOPT_WRITEFUNCTION, on_body), lib.set(c, CURLOPT_WRITEDATA, f);
     lib.set(c, CURLOPT_HEADERFUNCTION, on_header), lib.set(c, CURLOPT_HEADERDATA, f);
+    if (f->head)
+        lib.set(c, CURLOPT_NOBODY, 1L);
     if (f->timeout_ms)
         lib.set(c, CURLOPT_TIMEOUT_MS, (long)f->timeout_ms);
     if (f->insecure)

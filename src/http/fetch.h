@@ -1,6 +1,7 @@
-/* node/net/curl.h - libcurl, opened on first use by the net helper. Calls block: from pool threads only. */
-#ifndef SAMPAN_NODE_NET_CURL_H
-#define SAMPAN_NODE_NET_CURL_H
+/* http/fetch.h - outgoing requests to whatever server, by libcurl, which is opened on first use so that an idle process
+ * does not carry it. Calls block: from pool threads only. May use base/, doc/. */
+#ifndef SAMPAN_HTTP_FETCH_H
+#define SAMPAN_HTTP_FETCH_H
 
 #include "base/str.h"
 
@@ -18,6 +19,7 @@ struct fetch {
     int64_t timeout_ms; /* 0: none, but stalls end it */
     bool insecure;      /* https without verification: probes */
     bool no_redirects;
+    bool head; /* HEAD instead of GET */
     /* Body bytes: false ends it. NULL: gathered in `body`, at most body_max. */
     bool (*data)(void *ctx, const char *bytes, size_t n);
     void *ctx;
@@ -32,5 +34,10 @@ struct fetch {
 /* Before the first thread calls fetch_run: opens the library. False: not installed. Loop thread only. */
 bool fetch_open(void);
 void fetch_run(struct fetch *f);
+
+/* For a 401 of a registry, whose challenge f has: what Authorization to come again with (from its token service, or
+ * Basic), in mem. pull: the scope when the challenge names none, "repository:NAME:pull". Credentials go over TLS only,
+ * unless f's own url is plain. Empty: none. Source: Docker registry token authentication. */
+struct str fetch_authorization(const struct fetch *f, struct str user, struct str password, struct str scope);
 
 #endif
