@@ -204,6 +204,7 @@ static void on_gate(void *ctx, int error, struct str why)
                                                        .gate = s->gate,
                                                        .cache = s->cache,
                                                        .dir = str_fmtz(s->mem, "%s/registry", arg(s->args, "data-dir")),
+                                                       .mirrors = arg(s->args, "registry-mirrors"),
                                                        .grace_s = atoi(arg(s->args, "registry-grace"))});
     s->http = http_server_new(&(struct http_server_opts){.loop = s->loop,
                                                          .tls = gate_server_tls(s->gate),
@@ -332,6 +333,7 @@ static const struct option_row options[] = {
     {"dns-ip", "IP", "address of cluster DNS", "10.96.0.10"},
     {"node-name", "NAME", "write credentials for an agent of this name on this machine to DIR/agent", NULL},
     {"ready-fd", "FD", "a line is written here when the API is ready (for sampan up)", NULL},
+    {"registry-mirrors", "HOST=URL,...", "registries whose images are copied when HOST/IMAGE is pulled", NULL},
     {"registry-grace", "SECONDS", "how long the image registry keeps what nothing refers to", "3600"},
     {"node-address", "IP", "address of that node", NULL},
     OPTION_LOG_LEVEL,

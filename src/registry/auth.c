@@ -128,6 +128,11 @@ bool auth_repository(struct request *r)
         return false;
     }
     const struct obj *ns = namespace_of(r, name, &r->ns, &r->image);
+    if (mirror_upstream(r->g, r->ns).len) {
+        r->is_mirror = true;
+        r->repo = name, r->limit = UINT64_MAX;
+        return true;
+    }
     if (!ns) {
         if (auth_require(r, "get"))
             request_refuse(r, 404, CODE_NAME_UNKNOWN, "the namespace does not exist");
@@ -224,9 +229,17 @@ bool auth_may(struct request *r, const char *verb, struct str ns, struct str ima
     return false;
 }
 
+/* Copies belong to nobody: everybody known may have them, and those delete them who may do so in the whole cluster. */
+static bool mirror_may(struct request *r, const char *verb)
+{
+    if (!strcmp(verb, "get"))
+        return !is_anonymous(r->user);
+    return !strcmp(verb, "delete") && may(r, r->user, verb, STR_NULL, r->target.name);
+}
+
 bool auth_require(struct request *r, const char *verb)
 {
-    if (auth_may(r, verb, r->ns, r->image))
+    if (r->is_mirror ? mirror_may(r, verb) : auth_may(r, verb, r->ns, r->image))
         return true;
     if (is_anonymous(r->user)) {
         challenge(r, !strcmp(verb, "get") ? "pull" : !strcmp(verb, "delete") ? "delete" : "pull,push");

@@ -123,6 +123,14 @@ static void opened(struct request *r)
     next(r);
 }
 
+static void fetched(struct request *r)
+{
+    if (r->code)
+        request_answer_failure(r);
+    else
+        request_run(r, open_blob, opened);
+}
+
 static void delete_blob(struct request *r)
 {
     int error = disk_unlink(&r->g->disk, r->mem, r->repo, DISK_BLOBS, r->hex);
@@ -153,5 +161,8 @@ void serve_blob(struct request *r)
     struct download *dl = arena_new_of(r->mem, struct download);
     dl->fd = -1, dl->head = str_is(r->x->method, "HEAD");
     r->state = dl, r->drop = drop;
-    request_run(r, open_blob, opened);
+    if (r->is_mirror)
+        mirror_want(r, /* is_blob= */ true, fetched);
+    else
+        request_run(r, open_blob, opened);
 }

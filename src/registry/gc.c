@@ -24,6 +24,7 @@ enum { UPLOAD_GRACES = 24, DEPTH_MAX = 130, MARK_EARLIER_S = 1 /* file systems' 
 struct owner { /* a namespace */
     struct str uid;
     int64_t untagged_s; /* -1: untagged manifests stay */
+    bool is_mirror;
 };
 struct gc {
     struct registry *g;
@@ -62,7 +63,7 @@ struct repo {
     struct gc *gc;
     struct arena *mem, *tmp; /* of this repository, of one manifest */
     struct str path;         /* UID/app/web */
-    int64_t untagged_s;
+    const struct owner *owner;
     struct str *manifests; /* sorted */
     int manifest_count;
     struct str *named; /* blobs that they name */
@@ -152,7 +153,8 @@ static bool *find_live(struct repo *p)
 
 static void remove_untagged(struct repo *p)
 {
-    int64_t cut = p->gc->now_s - p->untagged_s < p->gc->cut_s ? p->gc->now_s - p->untagged_s : p->gc->cut_s;
+    int64_t cut = p->gc->now_s - p->owner->untagged_s;
+    cut = cut < p->gc->cut_s ? cut : p->gc->cut_s;
     const bool *live = find_live(p);
     for (int i = 0; live && i < p->manifest_count; i++)
         if (!live[i])
@@ -187,12 +189,21 @@ static void sweep_names(struct repo *p, const char *kind, int64_t cut_s, const s
             remove_if_old(p->gc, repo_path(p, p->mem, kind, names[i]), cut_s, false);
 }
 
-static void sweep_repo(struct gc *gc, struct str path, int64_t untagged_s)
+/* Of a mirror: manifests that nobody asked for in a long time, tagged or not; their blobs follow. */
+static void sweep_copies(struct repo *p)
 {
-    struct repo p = {.gc = gc, .mem = arena_new(), .tmp = arena_new(), .path = path, .untagged_s = untagged_s};
+    int64_t cut = p->gc->now_s - REGISTRY_MIRROR_KEEP_S;
+    sweep_names(p, DISK_MANIFESTS, cut < p->gc->cut_s ? cut : p->gc->cut_s, NULL, 0);
+}
+
+static void sweep_repo(struct gc *gc, struct str path, const struct owner *owner)
+{
+    struct repo p = {.gc = gc, .mem = arena_new(), .tmp = arena_new(), .path = path, .owner = owner};
     char *dir = repo_path(&p, p.mem, DISK_MANIFESTS, STR_NULL);
     sweep_names(&p, DISK_UPLOADS, gc->upload_cut_s, NULL, 0);
-    if (untagged_s >= 0 && disk_list(p.mem, dir, &p.manifests, &p.manifest_count) == 0)
+    if (owner->is_mirror)
+        sweep_copies(&p);
+    if (owner->untagged_s >= 0 && disk_list(p.mem, dir, &p.manifests, &p.manifest_count) == 0)
         remove_untagged(&p);
     p.manifest_count = 0;
     int error = disk_list(p.mem, dir, &p.manifests, &p.manifest_count);
@@ -203,7 +214,7 @@ static void sweep_repo(struct gc *gc, struct str path, int64_t untagged_s)
     arena_free(p.mem);
 }
 
-static void sweep_below(struct gc *gc, struct str path, int64_t untagged_s, int depth)
+static void sweep_below(struct gc *gc, struct str path, const struct owner *owner, int depth)
 {
     cleanup_arena struct arena *mem = arena_new();
     struct str *names;
@@ -215,10 +226,10 @@ static void sweep_below(struct gc *gc, struct str path, int64_t untagged_s, int 
     for (int i = 0; i < count; i++) {
         is_repo |= names[i].ptr[0] == '_';
         if (names[i].ptr[0] != '_')
-            sweep_below(gc, str_fmt(mem, "%.*s/%.*s", STR_ARG(path), STR_ARG(names[i])), untagged_s, depth + 1);
+            sweep_below(gc, str_fmt(mem, "%.*s/%.*s", STR_ARG(path), STR_ARG(names[i])), owner, depth + 1);
     }
     if (is_repo)
-        sweep_repo(gc, path, untagged_s);
+        sweep_repo(gc, path, owner);
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -238,8 +249,10 @@ static void sweep_owner(struct gc *gc, struct str uid)
                        *o = gc->owner_count ? bsearch(&key, gc->owners, (size_t)gc->owner_count, sizeof key, by_uid)
                                             : NULL;
     char *path = str_fmtz(gc->mem, "%s/repos/%.*s", gc->g->disk.root, STR_ARG(uid));
-    if (o)
-        sweep_below(gc, uid, o->untagged_s, 0);
+    if (str_find(uid, '.') >= 0)
+        sweep_below(gc, uid, &(const struct owner){.untagged_s = -1, .is_mirror = true}, 0);
+    else if (o)
+        sweep_below(gc, uid, o, 0);
     else if (stat(path, &st) == 0 &&
              st.st_mtime < gc->cut_s) { /* not one that is younger than the list of namespaces */
         nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);

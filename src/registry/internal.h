@@ -27,9 +27,12 @@ struct registry {
     struct disk disk;
     struct arena *mem;
     int64_t grace_s;
-    int requests;       /* open, or with the pool */
-    int transfers;      /* of those, the ones that receive a blob */
-    struct map uploads; /* id -> struct upload *, see upload.c */
+    int requests;              /* open, or with the pool */
+    int transfers;             /* of those, the ones that receive a blob */
+    struct map uploads;        /* id -> struct upload *, see upload.c */
+    struct str mirrors;        /* "docker.io=https://registry-1.docker.io,..." */
+    struct list fetches;       /* mirror.c */
+    int fetch_count, fetching; /* all, and those with the pool */
     struct gc *gc;
     bool freed; /* the rest goes with the last request */
 };
@@ -44,10 +47,13 @@ struct request {
     struct str repo;      /* on disk */
     struct str hex;       /* of a digest in the path or query */
     const struct user *user;
+    bool is_mirror;  /* ns is a host of mirror.c, image the name there */
     bool may_update; /* a tag that is there may be moved */
     uint64_t limit;  /* bytes that the namespace may hold; UINT64_MAX: no limit */
     struct loop_work work;
     bool working;
+    struct list wait; /* for a fetch of mirror.c; then `then` */
+    bool is_waiting;
     void (*job)(struct request *r);
     void (*then)(struct request *r);
     void (*drop)(
@@ -101,7 +107,13 @@ void serve_tags(struct request *r);      /* lists.c */
 void serve_referrers(struct request *r); /* lists.c */
 void uploads_done(struct registry *g);
 void uploads_expire(struct registry *g);
-bool request_content(struct request *r, const char *kind, struct str hex, struct str *ret); /* pool; a whole manifest */
+
+/* ---- mirror.c */
+struct str mirror_upstream(const struct registry *g, struct str host); /* its URL; empty: it is none */
+/* then(r) once r->target is here as far as the upstream has it; r->code says what went wrong. */
+void mirror_want(struct request *r, bool is_blob, void (*then)(struct request *r));
+void mirrors_stop(struct registry *g);
+void registry_check_freed(struct registry *g);
 
 /* ---- gc.c */
 struct gc *gc_new(struct registry *g);

@@ -221,6 +221,14 @@ static void got(struct request *r)
     exchange_reply_buf(r->x, 200, c->m.type, (struct stream_buf){str_mem(text, c->len), free, text});
 }
 
+static void fetched(struct request *r)
+{
+    if (r->code)
+        request_answer_failure(r);
+    else
+        request_run(r, get, got);
+}
+
 static void put_done(struct request *r)
 {
     struct content *c = r->state;
@@ -308,6 +316,8 @@ void serve_manifest(struct request *r)
         receive(r);
     else if (*verb == 'd')
         request_run(r, delete, deleted);
+    else if (r->is_mirror)
+        mirror_want(r, /* is_blob= */ false, fetched);
     else
         request_run(r, get, got);
 }

@@ -18,12 +18,16 @@ struct registry *registry_new(const struct registry_opts *o)
     g->disk.root = str_z(mem, str_of(o->dir));
     pthread_rwlock_init(&g->disk.lock, NULL);
     pthread_mutex_init(&g->disk.quota, NULL);
+    g->mirrors = str_dup(mem, str_of(o->mirrors));
+    list_init(&g->fetches);
     g->gc = gc_new(g);
     return g;
 }
 
-static void dispose(struct registry *g)
+void registry_check_freed(struct registry *g)
 {
+    if (!g->freed || g->requests || g->fetching)
+        return;
     uploads_done(g);
     pthread_rwlock_destroy(&g->disk.lock);
     pthread_mutex_destroy(&g->disk.quota);
@@ -36,8 +40,8 @@ struct registry *registry_free(struct registry *g)
         return NULL;
     g->gc = gc_free(g->gc);
     g->freed = true;
-    if (g->requests == 0)
-        dispose(g);
+    mirrors_stop(g);
+    registry_check_freed(g);
     return NULL;
 }
 
@@ -53,8 +57,8 @@ static void request_end(struct request *r)
     if (r->drop)
         r->drop(r);
     arena_free(r->mem);
-    if (--g->requests == 0 && g->freed)
-        dispose(g);
+    g->requests--;
+    registry_check_freed(g);
 }
 
 static void leave(struct exchange *x)
@@ -64,6 +68,8 @@ static void leave(struct exchange *x)
         return;
     x->user = NULL;
     r->x = NULL;
+    if (r->is_waiting)
+        list_remove(&r->wait);
     if (!r->working)
         request_end(r);
 }

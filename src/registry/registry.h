@@ -24,6 +24,8 @@
  *   repos/UID/IMAGE/_uploads/ID                 what has come of an upload; its offset is its length
  * Nothing is opened or made before the first request.
  *
+ * Mirrors (mirror.c): HOST/IMAGE is a copy of another registry's IMAGE, in repos/HOST/IMAGE, fetched when asked for.
+ *
  * Collection (gc.c). Who tells a client that a blob is there renews it (its mtime); the sweep takes only what nothing
  * refers to and nobody renewed for the grace. So pushes need no lock against it. It runs a grace after something
  * changed, and not otherwise. Untagged manifests stay, as a digest is a name too, unless the namespace says otherwise.
@@ -46,7 +48,8 @@ enum {
     REGISTRY_TRANSFERS_MAX = 64,    /* of those, pushing a blob: each may hold 0.7 MB of it */
     REGISTRY_UPLOADS_MAX = 1024,    /* whose state is in memory; further ones are hashed again when they go on */
     REGISTRY_PAGE_MAX = 1000,       /* of tags and referrers */
-    REGISTRY_GRACE_S = 3600
+    REGISTRY_GRACE_S = 3600,
+    REGISTRY_MIRROR_KEEP_S = 30 * 86400 /* copies of other registries' images that nobody asked for */
 };
 
 struct registry;
@@ -55,6 +58,9 @@ struct registry_opts {
     struct gate *gate;
     struct cache *cache;
     const char *dir; /* DATA/registry; made when first needed */
+    /* The pull-through cache: "docker.io=https://registry-1.docker.io,quay.io=https://quay.io"; NULL: none. A host has
+     * a dot, as no namespace does: HOST/NAME is NAME of that registry, pulled by any user the cluster knows. */
+    const char *mirrors;
     int64_t grace_s; /* 0: REGISTRY_GRACE_S. Uploads that rest for 24 of it are given up */
 };
 struct registry *registry_new(const struct registry_opts *o);
