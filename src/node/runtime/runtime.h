@@ -4,7 +4,7 @@
  * (pod.json, pinned namespaces, shm), RUN/exits (conmon writes each exit code), RUN/crun (crun's states), RUN/socks;
  * STATE/containers/ID (upper and work directory of the overlay). The overlay itself is mounted in a mount namespace of
  * conmon's own, so that it goes when the last process of the container goes, and crun sees no hybrid cgroups.
- * Everything starts as a forked child that touches nothing but system calls until exec. */
+ * Everything starts as a child that makes nothing but system calls until exec. */
 #ifndef SAMPAN_NODE_RUNTIME_RUNTIME_H
 #define SAMPAN_NODE_RUNTIME_RUNTIME_H
 
@@ -27,6 +27,10 @@ struct child *child_watch(struct loop *l, int pid, void (*ended)(void *ctx, int 
 struct child *child_forget(struct child *c); /* NULL is accepted */
 void children_forget(struct loop *l);        /* the agent ends: all of them, those of child_reap too */
 void child_reap(struct loop *l, int pid);    /* our own child: wait for it, tell nobody */
+/* A child that makes system calls only, until it execs or ends with run's result. It borrows the memory of the calling
+ * thread, which waits so long: a fork of the agent costs 3 ms and more of copied and faulting pages on both sides. Its
+ * signals are blocked, and their handlers gone. Its pid, or -errno. Any thread. */
+int child_borrow(int (*run)(const void *plan), const void *plan);
 
 /* ---- the sandbox: namespaces pinned under RUN/pods/UID */
 /* And the pod's cgroup with its limits. done(p, 0, NULL), or -errno and why. Sets p->netns and p->init_pid. */

@@ -1,5 +1,6 @@
-/* A sandbox is a directory of pinned namespaces. One forked process makes them, pins them by bind mounts (it has the
- * agent's mount namespace) and ends: nothing stays behind, but the init of a shared PID namespace. */
+/* A sandbox is a directory of pinned namespaces. One process makes them, pins them by bind mounts (it has the agent's
+ * mount namespace) and ends: nothing stays behind, but the init of a shared PID namespace. The pool does it, and the
+ * pod's cgroup, since the kernel's locks of links, mounts and cgroups are held long by others. */
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -11,6 +12,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/log.h"
@@ -27,19 +29,16 @@ struct plan {
     char *sysctls[SYSCTLS_MAX], *values[SYSCTLS_MAX];
     int sysctl_count;
 };
-/* Two things at once: the namespaces by a process, the cgroup by the pool, since its kernel lock is held long by
- * others. */
 struct sandbox_op {
     struct str uid;
     void (*done)(struct pod *p, int error, const char *why);
     struct node *node;
     struct arena *mem;
     struct plan plan;
-    struct loop_work cgroup_work;
+    struct loop_work work;
     char *cgroup;
     struct cgroup_limits limits;
     int cgroup_error;
-    int left; /* parts that have not ended */
     int code; /* 0 or the step of build() that failed */
 };
 
@@ -77,7 +76,8 @@ static int start_init(const struct plan *p)
 {
     if (access(p->init, X_OK) < 0)
         return -1; /* else it is told when a container joins, as "cannot fork: Cannot allocate memory" */
-    pid_t pid = fork();
+    pid_t pid =
+        (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL); /* no handlers of fork(): see child_borrow */
     if (pid == 0) {
         setsid();
         for (int fd = 3; fd < 1024; fd++)
@@ -93,8 +93,10 @@ static int start_init(const struct plan *p)
     return pid < 0 || pin(from, p->pid) < 0 || put(p->pid_file, text) < 0 ? -1 : 0;
 }
 
-static int build(const struct plan *p)
+/* In the borrowing child: system calls only. */
+static int build(const void *plan)
 {
+    const struct plan *p = plan;
     if (unshare(p->flags) < 0)
         return 1;
     if (p->uts && (sethostname(p->hostname, strlen(p->hostname)) < 0 || pin("/proc/self/ns/uts", p->uts) < 0))
@@ -162,12 +164,24 @@ static int read_pid(const char *path)
     return (int)pid;
 }
 
-static void part_done(struct sandbox_op *op)
+static void sandbox_work(struct loop_work *w)
+{
+    struct sandbox_op *op = container_of(w, struct sandbox_op, work);
+    op->cgroup_error = cgroup_make(op->node->cgroup_mode, op->cgroup, &op->limits);
+    if (op->plan.flags == 0)
+        return;
+    int status = 0;
+    pid_t pid = child_borrow(build, &op->plan);
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    op->code = pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+static void sandbox_done(struct loop_work *w)
 {
     static const char *const steps[] = {
         "", "unshare", "hostname", "network namespace", "sysctls", "shared memory", "sampan-pod-init can't start"};
-    if (--op->left > 0)
-        return;
+    struct sandbox_op *op = container_of(w, struct sandbox_op, work);
     struct pod *p = pod_find(op->node, op->uid);
     int code = op->code;
     if (p) {
@@ -182,62 +196,23 @@ static void part_done(struct sandbox_op *op)
     arena_free(op->mem);
 }
 
-static void built(void *ctx, int pid, int status)
-{
-    struct sandbox_op *op = ctx;
-    op->code = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
-    part_done(op);
-}
-
-static void cgroup_run(struct loop_work *w)
-{
-    struct sandbox_op *op = container_of(w, struct sandbox_op, cgroup_work);
-    op->cgroup_error = cgroup_make(op->node->cgroup_mode, op->cgroup, &op->limits);
-}
-
-static void cgroup_done(struct loop_work *w)
-{
-    part_done(container_of(w, struct sandbox_op, cgroup_work));
-}
-
-static void start_cgroup(struct sandbox_op *op)
-{
-    op->cgroup_work = (struct loop_work){.work = cgroup_run, .done = cgroup_done};
-    if (loop_work(op->node->loop, &op->cgroup_work) < 0)
-        cgroup_run(&op->cgroup_work), op->left--;
-}
-
-/* False: no process. */
-static bool start_build(struct sandbox_op *op)
-{
-    pid_t pid = fork();
-    if (pid == 0)
-        _exit(build(&op->plan));
-    return pid > 0 && child_watch(op->node->loop, pid, built, op);
-}
-
 void sandbox_start(struct pod *p, const struct cgroup_limits *limits,
                    void (*done)(struct pod *p, int error, const char *why))
 {
     struct arena *mem = arena_new();
     struct sandbox_op *op = arena_new_of(mem, struct sandbox_op);
-    *op = (struct sandbox_op){.done = done, .node = p->node, .mem = mem, .limits = *limits, .left = 3};
+    *op = (struct sandbox_op){.done = done, .node = p->node, .mem = mem, .limits = *limits};
     op->uid = str_dup(mem, p->uid), op->cgroup = str_fmtz(mem, "%s", p->cgroup);
+    op->work = (struct loop_work){.work = sandbox_work, .done = sandbox_done};
     int r = files_mkdirs(sandbox_path(p, mem, ""), 0700);
     make_plan(p, &op->plan, mem);
     if (op->plan.net)
         p->netns = str_z(p->keep, str_of(op->plan.net));
+    r = r < 0 ? r : loop_work(p->node->loop, &op->work);
     if (r < 0) {
         done(p, r, "failed to create pod sandbox directory");
         arena_free(mem);
-        return;
     }
-    start_cgroup(op);
-    if (op->plan.flags == 0 && !op->plan.pid)
-        op->left--;
-    else if (!start_build(op))
-        op->code = 1, op->left--;
-    part_done(op); /* the third: this call, so that the answer never comes before the parts have begun */
 }
 
 void sandbox_remove(struct pod *p, struct removal *to)

@@ -20,10 +20,15 @@
 
 enum { SYNC_BYTES_MAX = 16 << 10, OVERLAY_OPTIONS_MAX = 4000, LOG_PATH_MAX = 4000 };
 
+struct conmon_plan;
 /* A creation under way: conmon's sync pipe tells {"data": PID} or {"data": -1, "message": ...}. */
 struct start_op {
     struct container *c;
     struct arena *mem;
+    struct node *node;
+    struct loop_work work;
+    struct conmon_plan *plan;
+    int pid; /* conmon's first half, or -errno */
     uv_poll_t poll;
     int fd;
     char text[SYNC_BYTES_MAX];
@@ -90,8 +95,9 @@ static void tell(int fd, const char *what)
         _exit(126);
 }
 
-static _Noreturn void conmon_child(const struct conmon_plan *p)
+static int conmon_child(const void *plan)
 {
+    const struct conmon_plan *p = plan;
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -108,7 +114,7 @@ static _Noreturn void conmon_child(const struct conmon_plan *p)
     fcntl(p->sync_fd, F_SETFD, 0);
     execve(p->argv[0], (char *const *)(uintptr_t)p->argv, p->env);
     tell(p->sync_fd, "conmon");
-    _exit(127);
+    return 127;
 }
 
 void runtime_hide_unified(bool hybrid)
@@ -252,6 +258,21 @@ static void ignore_end(void *ctx, int pid, int status)
 {
 }
 
+static void create_work(struct loop_work *w)
+{
+    struct start_op *op = container_of(w, struct start_op, work);
+    op->pid = child_borrow(conmon_child, op->plan);
+}
+
+static void create_done(struct loop_work *w)
+{
+    struct start_op *op = container_of(w, struct start_op, work);
+    close(op->plan->sync_fd);
+    uv_poll_start(&op->poll, UV_READABLE, on_sync);
+    if (op->pid > 0)
+        child_watch(op->node->loop, op->pid, ignore_end, NULL); /* reaps conmon's first half */
+}
+
 void runtime_create(struct container *c, const struct doc *config, struct str lower)
 {
     struct node *n = c->pod->node;
@@ -259,7 +280,7 @@ void runtime_create(struct container *c, const struct doc *config, struct str lo
     struct start_op *op = arena_new_of(mem, struct start_op);
     struct conmon_plan *plan = arena_new_of(mem, struct conmon_plan);
     int pipe_fds[2] = {-1, -1};
-    op->c = c, op->mem = mem;
+    op->c = c, op->mem = mem, op->node = n, op->plan = plan;
     int r = pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) < 0 ? -errno : 0;
     plan->sync_fd = pipe_fds[1];
     r = r < 0 ? r : prepare(c, config, lower, plan, mem);
@@ -273,14 +294,10 @@ void runtime_create(struct container *c, const struct doc *config, struct str lo
         return;
     }
     fcntl(pipe_fds[1], F_SETFL, 0);
-    pid_t pid = fork();
-    if (pid == 0)
-        conmon_child(plan);
-    close(pipe_fds[1]);
     op->fd = pipe_fds[0], c->op = op;
-    uv_poll_start(&op->poll, UV_READABLE, on_sync);
-    if (pid > 0)
-        child_watch(n->loop, pid, ignore_end, NULL); /* reaps conmon's first half */
+    op->work = (struct loop_work){.work = create_work, .done = create_done};
+    if (loop_work(n->loop, &op->work) < 0)
+        create_work(&op->work), create_done(&op->work);
 }
 
 void runtime_abandon(struct container *c)
