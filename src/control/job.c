@@ -269,12 +269,11 @@ static void reconcile(struct reconcile *r)
 
 static void on_pod(struct controller *c, const struct cache_event *ev)
 {
-    cleanup_arena struct arena *mem = arena_new();
     const struct resource *jobs = schema_stored("batch", "jobs");
     owner_enqueue(c, jobs, ev);
     if (ev->type == CACHE_DELETED)
         return;
-    const struct doc *pod = obj_doc(mem, ev->obj);
+    const struct doc *pod = cache_event_doc(ev);
     if (!meta_has_finalizer(pod, JOB_FINALIZER))
         return;
     const struct doc *ref = owner_controller(pod);
