@@ -143,6 +143,8 @@ static void check_scaling(struct rule_ctx *c, const struct fpath *at, const stru
                          WINDOW_SECONDS_MAX);
     if (rule_has(rules, "selectPolicy"))
         check_enum(c, AT(at, "selectPolicy"), doc_str(rules, "selectPolicy"), selects);
+    if (rule_has(rules, "tolerance") && quantity_sign(quantity_of_str(doc_str(rules, "tolerance"))) < 0)
+        rule_invalid(c, AT(at, "tolerance"), doc_str(rules, "tolerance"), "must be greater than or equal to 0");
     if (!doc_len(policies))
         rule_required(c, AT(at, "policies"), "must specify at least one Policy");
     rule_each (p, policies) {

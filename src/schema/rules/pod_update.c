@@ -438,11 +438,81 @@ static void check_status_ips(struct rule_ctx *c, const char *list, const struct 
             err_cause_raw(c->err, CAUSE_DUPLICATE, AT_INDEX(at, ip_i), rule_json(c, ip), NULL);
 }
 
+static void check_observed(struct rule_ctx *c, const struct fpath *at, const struct doc *holder)
+{
+    int64_t generation = doc_int(holder, "observedGeneration", 0);
+    if (generation < 0)
+        rule_invalid_int(c, AT(at, "observedGeneration"), generation, "must be a non-negative integer");
+}
+
 static void check_conditions_of_pod(struct rule_ctx *c, const struct doc *conditions)
 {
     const struct fpath *at = AT_META(NULL, "conditions"); /* as Kubernetes has it */
-    rule_each (cond, conditions)
+    rule_each (cond, conditions) {
+        check_observed(c, AT_INDEX(at, cond_i), cond);
         check_name(c, AT(AT_INDEX(at, cond_i), "Type"), doc_str(cond, "type"), name_qualified);
+    }
+}
+
+static void check_claim_statuses(struct rule_ctx *c, const struct doc *statuses, const struct doc *claims)
+{
+    const struct fpath *at = AT(&status_at, "resourceClaimStatuses");
+    cleanup_set struct rule_set known = {0}, seen = {0};
+    rule_set_index(&known, claims, "name");
+    rule_each (s, statuses) {
+        const struct fpath *item = AT_INDEX(at, s_i);
+        struct str name = doc_str(s, "name");
+        if (!rule_set_has(&known, name))
+            rule_invalid(c, AT(item, "name"), name, "must match the name of an entry in `spec.resourceClaims`");
+        if (!rule_set_add(&seen, name))
+            rule_duplicate(c, AT(item, "name"), name);
+        if (rule_has(s, "resourceClaimName"))
+            check_name(c, AT(item, "name"), doc_str(s, "resourceClaimName"), name_dns1123_subdomain);
+    }
+}
+
+static bool has_claim(struct rule_ctx *c, const struct doc *ctr, struct str name)
+{
+    doc_each (claim, doc_get(doc_get(ctr, "resources"), "claims")) {
+        struct str request = doc_str(claim, "request"),
+                   own = str_fmt(c->mem, "claim:" STR_FMT "%s" STR_FMT, STR_ARG(doc_str(claim, "name")),
+                                 request.len ? "/" : "", STR_ARG(request));
+        if (str_eq(own, name))
+            return true;
+    }
+    return false;
+}
+
+/* What a status says of devices must be of something that its container asked for; a container that the pod no longer
+ * has is passed over. */
+static void check_allocated(struct rule_ctx *c, const char *list, const struct doc *status,
+                            const struct doc *containers)
+{
+    static const char *const healths[] = {"Healthy", "Unhealthy", "Unknown", NULL};
+    cleanup_set struct rule_set by_name = {0};
+    rule_set_index(&by_name, containers, "name");
+    rule_each (s, doc_get(status, list)) {
+        const struct doc *ctr = rule_set_node(&by_name, doc_str(s, "name"));
+        const struct fpath *at = AT(AT_INDEX(AT(&status_at, list), s_i), "allocatedResourcesStatus");
+        rule_each (r, doc_get(s, "allocatedResourcesStatus")) {
+            const struct fpath *item = AT_INDEX(at, r_i), *resources_at = AT(item, "resources");
+            struct str name = doc_str(r, "name");
+            bool of_claim = str_starts(name, STR("claim:"));
+            if (ctr && of_claim && !has_claim(c, ctr, name))
+                rule_invalid(c, AT(item, "name"), name,
+                             "must match one of the container's resource claims in a format "
+                             "'claim:<claimName>/<request>' or 'claim:<claimName>' if request is empty");
+            if (ctr && !of_claim && !doc_get_str(doc_get(doc_get(ctr, "resources"), "requests"), name))
+                rule_invalid(c, AT(item, "name"), name, "must match one of the container's resource requests");
+            cleanup_set struct rule_set ids = {0};
+            rule_each (device, doc_get(r, "resources")) {
+                struct str id = doc_str(device, "resourceID");
+                check_enum(c, AT(AT_INDEX(resources_at, device_i), "health"), doc_str(device, "health"), healths);
+                if (!rule_set_add(&ids, id))
+                    rule_duplicate(c, AT(AT_INDEX(resources_at, device_i), "resourceID"), id);
+            }
+        }
+    }
 }
 
 void validate_pod_status(struct rule_ctx *c, const struct doc *pod, const struct doc *old_pod, const struct fpath *at)
@@ -458,14 +528,26 @@ void validate_pod_status(struct rule_ctx *c, const struct doc *pod, const struct
         rule_forbidden(c, AT(&status_at, "nodeName"), "may not be changed directly");
     if (nominated.len && !str_eq(nominated, doc_str(old, "nominatedNodeName")))
         check_name(c, AT(&status_at, "nominatedNodeName"), nominated, name_dns1123_subdomain);
+    if (nominated.len && doc_str(spec, "nodeName").len && !str_eq(nominated, doc_str(old, "nominatedNodeName")))
+        rule_forbidden(c, AT(&status_at, "nominatedNodeName"),
+                       "may not be set on pods that are already bound to a node");
+    check_observed(c, &status_at, status);
     if (!str_eq(qos, doc_str(old, "qosClass")))
         rule_invalid(c, AT(&status_at, "qosClass"), qos, "field is immutable");
     check_transitions(c, "containerStatuses", status, old, spec);
     check_transitions(c, "initContainerStatuses", status, old, spec);
     check_transitions(c, "ephemeralContainerStatuses", status, old, NULL);
+    check_claim_statuses(c, doc_get(status, "resourceClaimStatuses"), doc_get(doc_get(pod, "spec"), "resourceClaims"));
     check_status_ips(c, "podIPs", doc_get(status, "podIPs"));
     if (doc_len(host_ips) && !str_eq(doc_str(status, "hostIP"), doc_str(doc_first(host_ips), "ip")))
         rule_invalid(c, AT(AT_INDEX(AT(&status_at, "hostIPs"), 0), "ip"), doc_str(doc_first(host_ips), "ip"),
                      "must be equal to `hostIP`");
     check_status_ips(c, "hostIPs", host_ips);
+    check_allocated(c, "containerStatuses", status, doc_get(doc_get(pod, "spec"), "containers"));
+    check_allocated(c, "initContainerStatuses", status, doc_get(doc_get(pod, "spec"), "initContainers"));
+    rule_each (s, doc_get(status, "ephemeralContainerStatuses"))
+        if (doc_len(doc_get(s, "allocatedResourcesStatus")))
+            rule_forbidden(c,
+                           AT(AT_INDEX(AT(&status_at, "ephemeralContainerStatuses"), s_i), "allocatedResourcesStatus"),
+                           "must not be specified in container status");
 }
