@@ -37,6 +37,17 @@ static void memory_close(struct store *s)
         store_batch_done(s, 0);
 }
 
+void store_memory_power(struct store *s, bool on, bool batch_survives)
+{
+    s->refuse_error = on ? 0 : -EIO;
+    if (on)
+        return;
+    loop_timer_stop(&((struct memory *)s)->flush);
+    if (s->busy)
+        store_batch_done(s, batch_survives ? 0 : -EIO);
+    store_batch_done(s, -EIO); /* what had gathered behind it */
+}
+
 static const struct store_backend memory_backend = {
     .write = memory_write,
     .applied = memory_applied,

@@ -52,6 +52,9 @@ struct store_opts {
 int store_open_memory(const struct store_opts *o, store_feed_fn *feed, void *ctx, struct store **ret);
 int store_open_sqlite(const struct store_opts *o, struct arena *mem, store_feed_fn *feed, void *ctx, struct store **ret,
                       struct str *ret_why);
+/* Tests, memory only: the power goes. The batch at the disk becomes durable or, as all that waits behind it, is lost;
+ * until it comes back every write is refused with -EIO. */
+void store_memory_power(struct store *s, bool on, bool batch_survives);
 /* Write out what is waiting, mark the stop clean, close. Blocks. Transactions still under way are finished inside this
  * call: their done runs before it returns. */
 struct store *store_close(struct store *s);

@@ -24,7 +24,7 @@ static void test_each_time_makes_one_job(void **state)
         for (int i = 0; i < 10 * 60; i++) { /* ten minutes, with the controllers dying all the time */
             sim_run(s, 1000);
             if (!writer_idle(s->writer) || loop_rand(s->loop, RAND_TEST) % 4 == 0)
-                sim_restart_controllers(s);
+                sim_crash(s);
         }
         sim_run(s, 20 * 1000);
         int jobs = sim_count(s, "batch", "jobs", "default");

@@ -231,7 +231,7 @@ static void test_each_node_gets_a_range_of_its_own(void **state)
     assert_string_equal(range_of(s, "n3"), "10.244.2.0/24");
     /* Gone and back, over a restart: what others hold is known, the wish is heard where it can be. */
     sim_delete(s, "", "nodes", "", "n2", PROPAGATE_DEFAULT);
-    sim_restart_controllers(s);
+    sim_crash(s);
     sim_create(s, "", "nodes", "",
                "{'metadata':{'name':'back','annotations':{'sampan.dev/pod-cidr':'10.244.1.0/24'}}}");
     sim_create(s, "", "nodes", "",

@@ -170,19 +170,35 @@ static void make_namespace(struct sim *s, const char *name)
     sim_create(s, "", "namespaces", "", str_fmtz(s->mem, "{'metadata':{'name':'%s'}}", name));
 }
 
-static void start_controllers(struct sim *s)
+static void start_server(struct sim *s)
 {
-    s->controllers = controllers_start(&(struct controllers_opts){.loop = s->loop,
-                                                                  .cache = s->cache,
-                                                                  .writer = s->writer,
-                                                                  .ca_pem = STR("CA\n"),
-                                                                  .cluster_cidr = s->o.cluster_cidr});
+    if (!s->o.no_controllers)
+        s->controllers = controllers_start(&(struct controllers_opts){.loop = s->loop,
+                                                                      .cache = s->cache,
+                                                                      .writer = s->writer,
+                                                                      .ca_pem = STR("CA\n"),
+                                                                      .cluster_cidr = s->o.cluster_cidr});
+    s->sched = sched_start(&(struct sched_opts){.loop = s->loop, .cache = s->cache, .writer = s->writer});
 }
 
-void sim_restart_controllers(struct sim *s)
+static void stop_server(struct sim *s)
 {
-    controllers_stop(s->controllers);
-    start_controllers(s);
+    s->controllers = controllers_stop(s->controllers);
+    s->sched = sched_stop(s->sched);
+}
+
+void sim_crash(struct sim *s)
+{
+    bool kept = sim_chance(s->loop, 2);
+    if (!writer_idle(s->writer))
+        kept ? s->crashes_kept++ : s->crashes_lost++;
+    stop_server(s);
+    store_memory_power(s->store, /* on= */ false, /* batch_survives= */ kept);
+    for (int i = 0; i < 100 && !writer_idle(s->writer); i++)
+        loop_sim_run(s->loop, 0); /* what the writer still holds ends with it */
+    assert_true(writer_idle(s->writer));
+    store_memory_power(s->store, /* on= */ true, false);
+    start_server(s);
 }
 
 struct sim *sim_new(const struct sim_opts *o)
@@ -200,9 +216,7 @@ struct sim *sim_new(const struct sim_opts *o)
         .loop = s->loop, .cache = s->cache, .store = s->store, .service_cidr = STR("10.96.0.0/16")});
     s->log_sub = (struct cache_sub){.on_event = on_change};
     assert_int_equal(cache_subscribe(s->cache, &s->log_sub, 0, NULL), 0);
-    if (!o->no_controllers)
-        start_controllers(s);
-    s->sched = sched_start(&(struct sched_opts){.loop = s->loop, .cache = s->cache, .writer = s->writer});
+    start_server(s);
     make_namespace(s, "default");
     make_namespace(s, "kube-node-lease");
     sim_nodes_start(s);
@@ -217,8 +231,7 @@ void sim_run(struct sim *s, int64_t ms)
 
 struct sim *sim_free(struct sim *s)
 {
-    controllers_stop(s->controllers);
-    sched_stop(s->sched);
+    stop_server(s);
     sim_nodes_stop(s);
     cache_unsubscribe(s->cache, &s->log_sub);
     store_close(s->store);

@@ -43,16 +43,19 @@ struct sim {
     struct arena *mem; /* what the calls below return */
     struct sim_node *nodes[SIM_NODES_MAX];
     struct cache_sub log_sub, pod_sub;
-    struct map pods;       /* key -> struct sim_pod */
-    int ips;               /* given out */
-    struct sb log;         /* one line an event */
-    int64_t pods_failing;  /* of 100 job pods so many fail */
-    bool keep_terminating; /* nodes don't finish what they are told to stop */
+    struct map pods;                /* key -> struct sim_pod */
+    int ips;                        /* given out */
+    struct sb log;                  /* one line an event */
+    int64_t pods_failing;           /* of 100 job pods so many fail */
+    int crashes_lost, crashes_kept; /* that met a write under way, by what became of the disk's batch */
+    bool keep_terminating;          /* nodes don't finish what they are told to stop */
 };
 struct sim *sim_new(const struct sim_opts *o); /* namespaces default and kube-node-lease are there */
 struct sim *sim_free(struct sim *s);
 void sim_run(struct sim *s, int64_t ms);
-void sim_restart_controllers(struct sim *s); /* what they had under way is answered to nobody */
+/* The server dies and comes back: of what was under way a part is durable but was never answered, the rest never
+ * happened. Controllers and scheduler start afresh; nodes try again what they could not report. */
+void sim_crash(struct sim *s);
 
 /* Writes wait for their answer; a refused one fails the test, except in the _err forms. JSON with ' for ". */
 void sim_create(struct sim *s, const char *group, const char *resource, const char *ns, const char *json);

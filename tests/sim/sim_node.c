@@ -3,7 +3,14 @@
 #include "base/map.h"
 #include "sim_priv.h"
 
-enum { LEASE_MS = 10 * 1000, START_MS_MAX = 800, READY_MS_MAX = 1500, STOP_MS_MAX = 2000, WORK_MS_MAX = 5000 };
+enum {
+    LEASE_MS = 10 * 1000,
+    START_MS_MAX = 800,
+    READY_MS_MAX = 1500,
+    STOP_MS_MAX = 2000,
+    WORK_MS_MAX = 5000,
+    RETRY_MS_MAX = 200
+};
 
 struct sim_node {
     struct sim *s;
@@ -18,7 +25,7 @@ struct sim_pod {
     struct sim_node *node; /* NULL: not bound */
     enum stage stage;
     struct loop_timer timer;
-    bool stopping, finite, waiting_for_node;
+    bool stopping, finite, ended, waiting_for_node;
     int ip;
     char bytes[];
 };
@@ -38,6 +45,45 @@ static struct sim_node *node_named(struct sim *s, struct str name)
 
 /* ---- what the agent writes */
 
+static void go(struct sim_pod *p, enum stage stage, int64_t within_ms)
+{
+    p->stage = stage;
+    if (stage == STAGE_IDLE)
+        loop_timer_stop(&p->timer);
+    else
+        loop_timer_start(&p->timer, draw(p->s, within_ms));
+}
+
+/* What a pod was written for, which may be gone when the answer comes. */
+struct note {
+    struct sim *s;
+    enum stage stage;
+    size_t key_len;
+    char bytes[]; /* key, uid */
+};
+
+static struct note *note_new(const struct sim_pod *p)
+{
+    struct note *n = malloc(sizeof(*n) + p->key.len + p->uid.len);
+    assert_non_null(n);
+    *n = (struct note){.s = p->s, .stage = p->stage, .key_len = p->key.len};
+    memcpy(n->bytes, p->bytes, p->key.len + p->uid.len);
+    return n;
+}
+
+/* A server that died answers nobody: the step is taken again. */
+static void on_answer(void *ctx, struct obj *obj, const struct err *err)
+{
+    struct note *n = ctx;
+    struct sim_pod *p = map_get(&n->s->pods, str_mem(n->bytes, n->key_len));
+    bool same = p && !memcmp(p->uid.ptr, n->bytes + n->key_len, p->uid.len);
+    if (same && err && err->reason == ERR_UNAVAILABLE && (!p->stopping || n->stage == STAGE_STOP)) {
+        p->ended &= n->stage != STAGE_FINISH;
+        go(p, n->stage, RETRY_MS_MAX);
+    }
+    free(n);
+}
+
 static void report(struct sim_pod *p, const char *phase, bool ready)
 {
     cleanup_arena struct arena *mem = arena_new();
@@ -52,7 +98,7 @@ static void report(struct sim_pod *p, const char *phase, bool ready)
                               STR_ARG(p->uid), phase, p->ip / 250, p->ip % 250 + 1, p->ip / 250, p->ip % 250 + 1,
                               ready ? "True" : "False", STR_ARG(now));
     write_merge(p->s->writer, NULL, schema_stored("", "pods"), "status", p->ns, p->name,
-                sim_json(mem, str_z(mem, text)), NULL, NULL);
+                sim_json(mem, str_z(mem, text)), on_answer, note_new(p));
 }
 
 static void renew(struct loop_timer *t)
@@ -83,15 +129,6 @@ static void renew(struct loop_timer *t)
 
 /* ---- pods */
 
-static void go(struct sim_pod *p, enum stage stage, int64_t within_ms)
-{
-    p->stage = stage;
-    if (stage == STAGE_IDLE)
-        loop_timer_stop(&p->timer);
-    else
-        loop_timer_start(&p->timer, draw(p->s, within_ms));
-}
-
 static void step(struct loop_timer *t)
 {
     struct sim_pod *p = container_of(t, struct sim_pod, timer);
@@ -110,14 +147,15 @@ static void step(struct loop_timer *t)
         go(p, p->finite ? STAGE_FINISH : STAGE_IDLE, WORK_MS_MAX);
         break;
     case STAGE_FINISH:
+        p->ended = true;
         report(p, draw(s, 100) <= s->pods_failing ? "Failed" : "Succeeded", /* ready= */ false);
         go(p, STAGE_IDLE, 1);
         break;
     case STAGE_STOP:
         if (!s->keep_terminating) {
-            if (p->finite)
+            if (p->finite && !p->ended)
                 report(p, "Failed", /* ready= */ false);
-            write_delete(s->writer, NULL, schema_stored("", "pods"), p->ns, p->name, p->uid, 0, NULL, NULL);
+            write_delete(s->writer, NULL, schema_stored("", "pods"), p->ns, p->name, p->uid, 0, on_answer, note_new(p));
         }
         break;
     case STAGE_IDLE:
