@@ -61,7 +61,7 @@ def need(*tools):
 
 
 class Lab:
-    def __init__(self):
+    def __init__(self, host='lab', address='10.88.0.1'):
         if os.geteuid() != 0:
             pytest.skip('needs root, to make namespaces')
         need('crun', 'conmon', 'nsenter')
@@ -70,6 +70,7 @@ class Lab:
         # Not by stdin, which is /dev/null for what the lab starts. The end of this process closes it, however it comes.
         end, self.hold = os.pipe()
         self.proc = subprocess.Popen([ROOT + '/tests/lab/run', 'bash', '-c', f'echo ready; cat <&{end}'], pass_fds=[end],
+                                     env=dict(os.environ, SAMPAN_LAB_HOST=host, SAMPAN_LAB_ADDRESS=address),
                                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         os.close(end)
         assert self.proc.stdout.readline() == 'ready\n', 'the lab does not start'

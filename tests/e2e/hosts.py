@@ -1,0 +1,72 @@
+"""Several hosts in one network: labs (tests/lab/run) whose devices end in a switch of their own, which leads nowhere else.
+
+The switch is a bridge in a network namespace that nothing else lives in, so no host filters what others say to each other. A
+link can be cut and joined; a host can be killed with all its processes."""
+import os
+import subprocess
+
+from cluster import Lab, find_sampan, images
+
+
+class Switch:
+    def __init__(self):
+        self.proc = subprocess.Popen(['unshare', '--net', '--', 'sh', '-c', 'echo ready; exec sleep infinity'],
+                                     stdout=subprocess.PIPE, text=True)
+        assert self.proc.stdout.readline() == 'ready\n', 'no switch'
+        self.run('ip', 'link', 'add', 'bridge0', 'type', 'bridge', 'stp_state', '0', 'forward_delay', '0')
+        self.run('ip', 'link', 'set', 'bridge0', 'up')
+        self.ports = {}
+
+    def run(self, *argv):
+        subprocess.run(['nsenter', '-t', str(self.proc.pid), '-n', '--'] + list(argv), check=True, capture_output=True)
+
+    def plug(self, lab):
+        """The far end of the lab's device comes here."""
+        port = f'port{len(self.ports)}'
+        subprocess.run(['nsenter', '-t', str(lab.pid), '-n', '--', 'ip', 'link', 'set', 'wire0', 'netns', str(self.proc.pid),
+                        'name', port], check=True, capture_output=True)
+        self.run('ip', 'link', 'set', port, 'master', 'bridge0', 'up')
+        self.ports[lab] = port
+
+    def cut(self, lab):
+        self.run('ip', 'link', 'set', self.ports[lab], 'down')
+
+    def join(self, lab):
+        self.run('ip', 'link', 'set', self.ports[lab], 'up')
+
+    def stop(self):
+        self.proc.kill()
+        self.proc.wait()
+
+
+class Host:
+    """A machine that is to be a node: its lab, and an agent that can be started and ended."""
+
+    def __init__(self, switch, name, address):
+        self.name, self.address, self.sampan = name, address, find_sampan()
+        self.lab, self.agent = Lab(name, address), None
+        self.lab.run('ip', 'route', 'add', 'default', 'dev', 'host0')
+        switch.plug(self.lab)
+        for tar in images():
+            self.lab.run(self.sampan, 'image', 'import', tar)
+
+    def log_path(self):
+        return os.path.join(self.lab.dir, 'agent.log')
+
+    def log(self):
+        with open(self.log_path()) as f:
+            return f.read()
+
+    def start(self, *argv):
+        with open(self.log_path(), 'a') as log:
+            self.agent = self.lab.start(self.sampan, 'agent', '--cgroup-parent', self.lab.parent, *argv, stdout=log,
+                                        stderr=log)
+
+    def end(self, timeout=20):
+        self.agent.terminate()
+        return self.agent.wait(timeout)
+
+    def stop(self):
+        if self.agent and self.agent.poll() is None:
+            self.end()
+        self.lab.stop()
