@@ -207,7 +207,7 @@ def traces(cluster):
         'namespaces': sh("lsns -n -t net -o NS,TYPE,COMMAND"),
         'links': sorted(re.sub(r'[@:].*', '', line.split()[1]) for line in sh('ip -o link')),
         'routes': [r for r in sh('ip route show table all') if not re.search('fe80|ff00', r)], # those come late
-        'cgroups': sh(f'find /sys/fs/cgroup -path "*{cluster.lab.parent}*" -type d'),
+        'cgroups': sh(f'find /sys/fs/cgroup -path "*{cluster.lab.parent}*" -type d 2>/dev/null; true'), # other labs' come and go
         'processes': sorted(a for a in cluster.lab.processes().values() if not re.match(r'(ps|sh|cat|bash|nsenter|find|lsns) ', a)),
         'kubelet': sh('find /var/lib/kubelet/pods /var/log/pods /var/log/containers -mindepth 1 2>/dev/null; true'),
         'run': sh('find /run/sampan/agent -mindepth 1 -not -name "*.sock" 2>/dev/null; true'),
