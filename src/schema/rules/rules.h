@@ -141,6 +141,8 @@ void check_pod_annotations(struct rule_ctx *c, const struct fpath *at, const str
 void check_containers(struct rule_ctx *c, const struct fpath *at, const struct pod_rules *p);
 void check_init_containers(struct rule_ctx *c, const struct fpath *at, const struct pod_rules *p);
 void check_ephemeral_containers(struct rule_ctx *c, const struct fpath *at, const struct pod_rules *p);
+void check_annotation_changes(struct rule_ctx *c, const struct doc *value,
+                              const struct doc *old); /* pod_update.c: the kubelet's own */
 void check_images_of_pod(struct rule_ctx *c, const struct fpath *at, const struct doc *spec);
 void check_resources(struct rule_ctx *c, const struct fpath *at, const struct doc *resources,
                      const struct rule_set *claims);
