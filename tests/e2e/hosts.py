@@ -5,7 +5,9 @@ link can be cut and joined; a host can be killed with all its processes."""
 import os
 import subprocess
 
-from cluster import Lab, find_sampan, images
+from cluster import Cluster, Lab, eventually, find_sampan, images, is_ready, path_of
+
+SERVER = '10.88.0.1'
 
 
 class Switch:
@@ -70,3 +72,42 @@ class Host:
         if self.agent and self.agent.poll() is None:
             self.end()
         self.lab.stop()
+
+
+class Two:
+    """A cluster on one host, and a second host that has joined it as n2."""
+
+    def __init__(self):
+        self.switch, self.hosts = Switch(), []
+        self.cluster = Cluster(before_up=lambda c: self.switch.plug(c.lab))
+        self.second = self.host('n2', '10.88.0.2')
+        self.second.start(*self.join_words())
+        self.node_is_ready('n2')
+
+    def host(self, name, address):
+        h = Host(self.switch, name, address)
+        self.hosts.append(h)
+        return h
+
+    def join_words(self):
+        """What `sampan token create` says to type, without `sampan agent`."""
+        words = self.cluster.lab.run(self.cluster.sampan, 'token', 'create').stdout.split()
+        assert words[:2] == ['sampan', 'agent'], words
+        return [w.replace('127.0.0.1', SERVER) for w in words[2:]]
+
+    def node(self, name):
+        return self.cluster.api.call('GET', path_of('nodes', name=name))
+
+    def node_is_ready(self, name, timeout=30):
+        def look():
+            code, _ = self.cluster.api.request('GET', path_of('nodes', name=name))
+            return code == 200 and is_ready(self.node(name))
+        eventually(look, timeout, lambda: f'node {name} is not Ready\n' + ''.join(h.log()[-3000:] for h in self.hosts))
+
+    def stop(self):
+        try:
+            for h in self.hosts:
+                h.stop()
+            self.cluster.stop()
+        finally:
+            self.switch.stop()

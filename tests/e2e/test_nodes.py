@@ -4,48 +4,8 @@ import json
 
 import pytest
 
-from cluster import BUSYBOX, Cluster, eventually, is_ready, path_of
-from hosts import Host, Switch
-
-SERVER = '10.88.0.1'
-
-
-class Two:
-    def __init__(self):
-        self.switch, self.hosts = Switch(), []
-        self.cluster = Cluster(before_up=lambda c: self.switch.plug(c.lab))
-        self.second = self.host('n2', '10.88.0.2')
-        self.second.start(*self.join_words())
-        self.node_is_ready('n2')
-
-    def host(self, name, address):
-        h = Host(self.switch, name, address)
-        self.hosts.append(h)
-        return h
-
-    def join_words(self):
-        """What `sampan token create` says to type, without `sampan agent`."""
-        words = self.cluster.lab.run(self.cluster.sampan, 'token', 'create').stdout.split()
-        assert words[:2] == ['sampan', 'agent'], words
-        return [w.replace('127.0.0.1', SERVER) for w in words[2:]]
-
-    def node(self, name):
-        return self.cluster.api.call('GET', path_of('nodes', name=name))
-
-    def node_is_ready(self, name, timeout=30):
-        def look():
-            code, _ = self.cluster.api.request('GET', path_of('nodes', name=name))
-            return code == 200 and is_ready(self.node(name))
-        eventually(look, timeout, lambda: f'node {name} is not Ready\n' + ''.join(h.log()[-3000:] for h in self.hosts))
-
-    def stop(self):
-        try:
-            for h in self.hosts:
-                h.stop()
-            self.cluster.stop()
-        finally:
-            self.switch.stop()
-
+from cluster import BUSYBOX, eventually, is_ready, path_of
+from hosts import SERVER, Two
 
 @pytest.fixture(scope='module')
 def two():
