@@ -40,7 +40,7 @@ struct agent_opts {
     int kubelet_port;           /* 0: 10250; -1: none */
     int pods_max;               /* 0: 110 */
     const struct pod_network_ops *network; /* NULL: namespaces with lo only */
-    int ready_fd;                          /* -1: none; else a line "ready\n" is written to it once, then closed */
+    int ready_fd;                          /* -1: none; else a line "READY=1\n" is written to it once, then closed */
 };
 #define AGENT_OPTS_INIT ((struct agent_opts){.ready_fd = -1})
 

@@ -1,5 +1,6 @@
 /* Does the pod fit this node, whoever sent it here. Source: kubelet lifecycle/predicate.go. */
 #include "node/agent/pods.h"
+#include "node/runtime/apparmor.h"
 
 static bool has_ended(const struct pod *p)
 {
@@ -56,6 +57,23 @@ static bool sysctls_fit(const struct pod *p, struct arena *mem, struct str *ret_
     return true;
 }
 
+static bool confined(const struct doc *at)
+{
+    struct str type = doc_str(doc_path(at, "securityContext", "appArmorProfile", NULL), "type");
+    return type.len && !str_is(type, "Unconfined");
+}
+
+/* Source: kubelet pkg/security/apparmor/validate.go. */
+static bool apparmor_fits(const struct pod *p)
+{
+    static const char *const lists[] = {"containers", "initContainers"};
+    bool wanted = confined(p->spec);
+    for (int k = 0; k < 2; k++)
+        doc_each (c, doc_get(p->spec, lists[k]))
+            wanted = wanted || confined(c);
+    return !wanted || apparmor_enabled();
+}
+
 int pod_admit(struct pod *p, struct arena *mem, const char **ret_reason, struct str *ret_message)
 {
     struct node *n = p->node;
@@ -91,5 +109,10 @@ int pod_admit(struct pod *p, struct arena *mem, const char **ret_reason, struct 
     }
     if (!sysctls_fit(p, mem, ret_message))
         return *ret_reason = "SysctlForbidden", -1;
+    if (!apparmor_fits(p)) {
+        *ret_reason = "AppArmor";
+        *ret_message = STR("Pod was rejected: Cannot enforce AppArmor: AppArmor is not enabled on the host");
+        return -1;
+    }
     return 0;
 }

@@ -16,6 +16,7 @@
 #include "node/agent.h"
 #include "node/agent/enroll.h"
 #include "node/files.h"
+#include "node/runtime/apparmor.h"
 #include "node/net/network.h"
 
 enum { KILL_ROUNDS_MAX = 100, KILL_STEP_MS = 20, DEPTH_MAX = 16, MOUNTS_BYTES_MAX = 16 << 20 };
@@ -221,6 +222,7 @@ int agent_clean(const struct agent_opts *o, char **ret_why)
     if (!net.pod_cidr)
         net.pod_cidr = enroll_remembered(c.state_dir, mem);
     end_processes(&c), end_inits(&c);
+    apparmor_unload();
     int r = network_purge(&net);
     if (r < 0)
         failed(&c, "network", r);

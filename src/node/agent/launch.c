@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "node/agent/pods.h"
+#include "node/runtime/cgroup.h"
 #include "node/files.h"
 #include "node/volume/volume.h"
 #include "schema/quantity.h"
@@ -261,6 +262,8 @@ static int confinement(struct container *c, struct spec_in *in, struct arena *me
         return local_profile(c, doc_str(profile, "localhostProfile"), in, mem, ret_why);
     if (str_is(type, "RuntimeDefault") && !in->seccomp)
         return *ret_why = STR("the default seccomp profile is not installed on the node"), -1;
+    if (runtime_apparmor(c->pod->node, c->pod->spec, c->spec, mem, &in->apparmor, ret_why) < 0)
+        return -1;
     if (spec_privileged(c->spec))
         in->devices = runtime_devices(c->pod->node, mem);
     return 1;
@@ -294,6 +297,7 @@ int launch_config(struct container *c, struct arena *mem, struct doc **ret, stru
     struct pod *p = c->pod;
     struct spec_in *in = arena_new_of(mem, struct spec_in);
     in->pod = p->spec, in->container = c->spec, in->cgroup_v2 = p->node->cgroup_mode == CGROUP_V2;
+    in->swap_accounted = in->cgroup_v2 && cgroup_has(p->cgroup, "memory.swap.max");
     int r = environment(c, in, mem, ret_why);
     r = r > 0 ? arguments(c, in, mem, ret_why) : r;
     r = r > 0 ? identity(c, in, mem, ret_why) : r;

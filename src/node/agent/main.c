@@ -114,7 +114,7 @@ static void tell_ready(int fd)
 {
     if (fd < 0)
         return;
-    if (write(fd, "ready\n", 6) < 0)
+    if (write(fd, "READY=1\n", 8) < 0)
         log_warn("agent", "nobody waits for ready", "error=%d", errno);
     close(fd);
 }

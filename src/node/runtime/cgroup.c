@@ -65,6 +65,15 @@ static bool make_last(struct arena *mem, const char *root, const char *path, boo
     return true;
 }
 
+/* One by one: a kernel without one of them would refuse them all. */
+static void let_children_have(struct arena *mem, const char *dir)
+{
+    static const char *const controllers[] = {"+cpu", "+memory", "+pids", "+cpuset", "+io", "+hugetlb"};
+    char *file = str_fmtz(mem, "%s/cgroup.subtree_control", dir);
+    for (size_t i = 0; i < sizeof(controllers) / sizeof(controllers[0]); i++)
+        files_write_existing(file, str_of(controllers[i]));
+}
+
 static int make_path(struct arena *mem, const char *root, const char *path, bool cpuset, bool v2)
 {
     if (!v2 && make_last(mem, root, path, cpuset))
@@ -73,7 +82,7 @@ static int make_path(struct arena *mem, const char *root, const char *path, bool
     char *at = str_fmtz(mem, "%s", root);
     while (str_next(&rest, '/', &part)) {
         if (v2)
-            files_write_existing(str_fmtz(mem, "%s/cgroup.subtree_control", at), STR("+cpu +memory +pids +cpuset +io"));
+            let_children_have(mem, at);
         at = str_fmtz(mem, "%s/" STR_FMT, at, STR_ARG(part));
         if (mkdir(at, 0755) < 0 && errno != EEXIST)
             return -errno;
@@ -81,7 +90,7 @@ static int make_path(struct arena *mem, const char *root, const char *path, bool
             inherit_cpuset(mem, at);
     }
     if (v2)
-        files_write_existing(str_fmtz(mem, "%s/cgroup.subtree_control", at), STR("+cpu +memory +pids +cpuset +io"));
+        let_children_have(mem, at);
     return 0;
 }
 
@@ -195,6 +204,12 @@ int cgroup_kill(enum cgroup_mode mode, const char *path)
 int cgroup_remove(enum cgroup_mode mode, const char *path)
 {
     return each_hierarchy(mode, path, /* all= */ true, remove_dir);
+}
+
+bool cgroup_has(const char *path, const char *file)
+{
+    cleanup_arena struct arena *mem = arena_new();
+    return access(str_fmtz(mem, CGROUP_ROOT "/%s/%s", path, file), F_OK) == 0;
 }
 
 bool cgroup_oom_killed(enum cgroup_mode mode, const char *path)

@@ -17,6 +17,8 @@ int cgroup_make(enum cgroup_mode mode, const char *path, const struct cgroup_lim
 int cgroup_kill(enum cgroup_mode mode, const char *path);
 /* Remove it with what is below, as far as it is empty. -EBUSY: processes are left. */
 int cgroup_remove(enum cgroup_mode mode, const char *path);
+/* v2: does the cgroup have this file. */
+bool cgroup_has(const char *path, const char *file);
 bool cgroup_oom_killed(enum cgroup_mode mode, const char *path);
 
 #endif

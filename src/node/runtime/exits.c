@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "node/files.h"
+#include "node/runtime/apparmor.h"
 #include "node/runtime/cgroup.h"
 #include "node/runtime/priv.h"
 
@@ -24,6 +25,7 @@ struct runtime {
     struct arena *mem;
     const struct doc *seccomp;
     bool seccomp_tried, oom_told;
+    bool apparmor; /* our profile is loaded */
 };
 
 static bool exit_code(struct node *n, const char *id, int *ret_code)
@@ -90,6 +92,12 @@ int runtime_open(struct node *n)
     if (e < 0)
         return e;
     n->cgroup_mode = cgroup_detect();
+    if (apparmor_enabled()) {
+        e = apparmor_load();
+        r->apparmor = e == 0;
+        if (e < 0)
+            log_warn("runtime", "containers run without the default AppArmor profile", "error=%s", strerror(-e));
+    }
     return 0;
 }
 
@@ -185,6 +193,27 @@ const struct doc *runtime_seccomp(struct node *n)
     if (!r->seccomp)
         log_warn("runtime", "no default seccomp profile", "file=%s", SECCOMP_PROFILE);
     return r->seccomp;
+}
+
+/* Nothing said: the default, unless privileged, where there is one. Source: containerd apparmor_linux.go. */
+int runtime_apparmor(struct node *n, const struct doc *pod, const struct doc *container, struct arena *mem,
+                     struct str *ret_profile, struct str *ret_why)
+{
+    const struct doc *want = spec_security(pod, container, "appArmorProfile");
+    struct str type = doc_str(want, "type"), name = doc_str(want, "localhostProfile");
+    bool asked = str_is(type, "RuntimeDefault");
+    *ret_profile = STR_NULL;
+    if (str_is(type, "Localhost")) {
+        *ret_profile = name;
+        if (!apparmor_is_loaded(mem, name))
+            return *ret_why = str_fmt(mem, "apparmor profile not found " STR_FMT, STR_ARG(name)), -1;
+    } else if (asked || (!type.len && !spec_privileged(container))) {
+        if (n->runtime->apparmor)
+            *ret_profile = STR(APPARMOR_DEFAULT);
+        else if (asked)
+            return *ret_why = STR("apparmor profile not found " APPARMOR_DEFAULT), -1;
+    }
+    return 0;
 }
 
 /* Below our own score only CAP_SYS_RESOURCE may go. */

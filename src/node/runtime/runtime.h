@@ -18,7 +18,10 @@ int runtime_open(struct node *n); /* 0 or -errno */
 void runtime_close(struct node *n);
 const struct doc *runtime_seccomp(struct node *n);                    /* the default profile; NULL: not installed */
 const struct doc *runtime_devices(struct node *n, struct arena *mem); /* every device of the host, for privileged */
-int runtime_oom_score(struct node *n, int wanted);                    /* what the kernel lets us set */
+/* The profile of a container, may be empty: 0; -1 with *ret_why when what is asked for can't be had. */
+int runtime_apparmor(struct node *n, const struct doc *pod, const struct doc *container, struct arena *mem,
+                     struct str *ret_profile, struct str *ret_why);
+int runtime_oom_score(struct node *n, int wanted); /* what the kernel lets us set */
 
 /* ---- another process, ours or not, until it ends */
 struct child;

@@ -152,6 +152,8 @@ static void put_process(struct arena *mem, struct doc *root, const struct spec_i
     const struct doc *escalate = doc_path(in->container, "securityContext", "allowPrivilegeEscalation", NULL);
     doc_put_bool(mem, p, "noNewPrivileges", doc_is(escalate, DOC_BOOL) && !escalate->b);
     doc_put_int(mem, p, "oomScoreAdj", in->oom_score_adj);
+    if (in->apparmor.len)
+        doc_put_str(mem, p, "apparmorProfile", in->apparmor);
 }
 
 static void put_mount(struct arena *mem, struct doc *mounts, struct str destination, struct str type, struct str source,
@@ -208,6 +210,13 @@ static void put_resources(struct arena *mem, struct doc *linux_, const struct sp
     }
     if (in->memory_limit_bytes > 0)
         doc_put_int(mem, doc_sub(mem, r, "memory"), "limit", in->memory_limit_bytes);
+    if (!in->cgroup_v2)
+        return;
+    /* kubelet's singleProcessOOMKill=false: the whole container; and memorySwap NoSwap */
+    struct doc *unified = doc_sub(mem, r, "unified");
+    doc_put_str(mem, unified, "memory.oom.group", STR("1"));
+    if (in->swap_accounted)
+        doc_put_str(mem, unified, "memory.swap.max", STR("0"));
 }
 
 static void put_paths(struct arena *mem, struct doc *linux_, const struct spec_in *in, bool privileged)
@@ -244,6 +253,8 @@ struct doc *spec_build(struct arena *mem, const struct spec_in *in)
         put_namespace(mem, ns, "ipc", in->ipcns);
     if (in->utsns.len)
         put_namespace(mem, ns, "uts", in->utsns);
+    if (in->cgroup_v2 && !privileged) /* as containerd: a container sees its own cgroup, read-only */
+        put_namespace(mem, ns, "cgroup", STR_NULL);
     doc_put_str(mem, l, "cgroupsPath", in->cgroup);
     put_resources(mem, l, in, privileged);
     put_paths(mem, l, in, privileged);

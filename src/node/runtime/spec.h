@@ -27,10 +27,11 @@ struct spec_in {
     struct str hostname;
     struct str netns, ipcns, utsns, pidns; /* paths; empty: the host's (pid: a new one, unless host_pid) */
     bool host_pid;
-    struct str rootfs, cgroup; /* cgroup: path below the hierarchies, with a leading slash */
-    bool cgroup_v2;
+    struct str rootfs, cgroup;      /* cgroup: path below the hierarchies, with a leading slash */
+    bool cgroup_v2, swap_accounted; /* swap_accounted: v2 has memory.swap.max */
     int64_t cpu_milli_request, cpu_milli_limit, memory_limit_bytes; /* 0: none */
     int oom_score_adj;
+    struct str apparmor;       /* name of a loaded profile; empty: unconfined */
     const struct doc *seccomp; /* the runtime's default profile, or an OCI object; NULL: unconfined */
     bool seccomp_local;        /* it is an OCI object already */
     const struct doc *devices; /* linux.devices for privileged containers; NULL: none */
