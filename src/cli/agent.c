@@ -2,13 +2,14 @@
 #include <stdlib.h>
 
 #include "cli/cli.h"
+#include "cli/notify.h"
 #include "cli/pod_network.h"
 #include "node/agent.h"
 
 static int run(struct args *a)
 {
     struct agent_opts o = AGENT_OPTS_INIT;
-    const char *credentials = arg(a, "credentials"), *fd = arg(a, "ready-fd");
+    const char *credentials = arg(a, "credentials");
     if (set_log_level(a))
         return EXIT_USAGE;
     o.server = arg(a, "server"), o.node_name = arg(a, "node-name"), o.node_ip = arg(a, "node-ip"),
@@ -25,7 +26,7 @@ static int run(struct args *a)
     o.join_token = arg(a, "token"), o.ca_hash = arg(a, "ca-hash");
     if (o.join_token && !o.ca_hash)
         return cli_wrong(a, "token", "needs --ca-hash, or the token would be told to whoever answers");
-    o.ready_fd = fd ? atoi(fd) : -1;
+    o.ready_fd = notify_fd(arg(a, "ready-fd"));
     o.network = cli_pod_network();
     return agent_main(&o);
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/install.h"
 #include "cli/up.h"
 #include "node/agent.h"
 
@@ -50,8 +51,9 @@ static int run(struct args *a)
     if (geteuid() != 0)
         return cli_fail("down: must be root");
     o.state_dir = str_fmtz(a->mem, "%s/agent", dir);
-    o.cgroup_parent = arg(a, "cgroup-parent");
-    int r = stop_up();
+    bool installed = install_is_there();
+    o.cgroup_parent = installed ? INSTALL_CGROUP_PARENT : arg(a, "cgroup-parent");
+    int r = installed ? install_stop() : stop_up();
     if (r)
         return r;
     if (agent_clean(&o, &why) < 0) {
@@ -59,6 +61,8 @@ static int run(struct args *a)
         free(why);
         return r;
     }
+    if (installed && install_end(a->mem, dir, arg(a, "purge") != NULL))
+        return 1;
     return arg(a, "purge") ? remove_tree(dir) | remove_tree(UP_RUN_DIR) : 0;
 }
 

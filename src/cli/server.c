@@ -11,7 +11,9 @@
 #include "base/io.h"
 #include "base/ipv4.h"
 #include "base/log.h"
+#include "cli/address.h"
 #include "cli/cli.h"
+#include "cli/notify.h"
 #include "cli/trim.h"
 #include "control/control.h"
 #include "gate/gate.h"
@@ -132,9 +134,9 @@ static void on_bootstrapped(void *ctx)
     loop_timer_start(&s->rest, 1);
     trim_start(&s->trim, s->loop, s->cache);
     api_set_ready(s->api, true);
-    if (arg(s->args, "ready-fd")) {
-        int fd = atoi(arg(s->args, "ready-fd"));
-        (void)!write(fd, "ready\n", 6);
+    int fd = notify_fd(arg(s->args, "ready-fd"));
+    if (fd >= 0) {
+        (void)!write(fd, "READY=1\n", 8);
         close(fd);
     }
     log_info("server", "ready", "rev=%llu", (unsigned long long)cache_rev(s->cache));
@@ -149,7 +151,7 @@ static struct str host_of(struct str address)
     return host;
 }
 
-/* What clients are told to dial: --advertise, or the address we listen on; a wildcard is reached on loopback. */
+/* What clients are told to dial: --advertise, or the address we listen on; for a wildcard, this machine's. */
 static struct str advertise(struct server *s)
 {
     const char *given = arg(s->args, "advertise");
@@ -157,7 +159,8 @@ static struct str advertise(struct server *s)
     ptrdiff_t colon = str_rfind(listen, ':');
     if (given || (!str_is(host, "0.0.0.0") && !str_is(host, "::")))
         return listen;
-    return str_fmt(s->mem, "127.0.0.1" STR_FMT, STR_ARG(str_from(listen, colon < 0 ? listen.len : (size_t)colon)));
+    return str_fmt(s->mem, "%s" STR_FMT, address_of_host(s->mem),
+                   STR_ARG(str_from(listen, colon < 0 ? listen.len : (size_t)colon)));
 }
 
 /* The registry's paths lie beside the API's on the same port. */
@@ -255,9 +258,10 @@ static int start(struct server *s)
     g.service_cidr = str_of(arg(s->args, "service-cidr"));
     g.service_ip = str_of(arg(s->args, "service-ip")), g.dns_ip = str_of(arg(s->args, "dns-ip"));
     g.node_name = str_of(arg(s->args, "node-name"));
-    if (g.node_name.len && arg(s->args, "node-address")) {
+    if (g.node_name.len) {
+        const char *given = arg(s->args, "node-address");
         struct str *address = arena_new_of(s->mem, struct str);
-        *address = str_of(arg(s->args, "node-address"));
+        *address = str_of(given ? given : address_of_host(s->mem));
         g.node_addresses = address, g.node_address_count = 1;
     }
     s->writer = writer_new(
@@ -323,7 +327,8 @@ static int run(struct args *a)
 static const struct option_row options[] = {
     {"data-dir", "DIR", "state of the control plane", SAMPAN_DATA_DIR "/server"},
     {"listen", "ADDR:PORT", "where the API is served, over TLS", "0.0.0.0:6443"},
-    {"advertise", "ADDR:PORT", "what clients and pods are told to dial; else the listening address", NULL},
+    {"advertise", "ADDR:PORT",
+     "what clients and pods are told to dial; else where it listens, or this machine's address", NULL},
     {"store", "sqlite|memory", "where objects are kept; memory forgets at stop", "sqlite"},
     {"feature-gates", "A=true,B=false", "Kubernetes' feature gates", NULL},
     {"cluster-cidr", "CIDR", "addresses of all pods; \"\": nodes bring their own", "10.244.0.0/16"},
@@ -335,7 +340,7 @@ static const struct option_row options[] = {
     {"ready-fd", "FD", "a line is written here when the API is ready (for sampan up)", NULL},
     {"registry-mirrors", "HOST=URL,...", "registries whose images are copied when HOST/IMAGE is pulled", NULL},
     {"registry-grace", "SECONDS", "how long the image registry keeps what nothing refers to", "3600"},
-    {"node-address", "IP", "address of that node", NULL},
+    {"node-address", "IP", "address of that node; else this machine's", NULL},
     OPTION_LOG_LEVEL,
     {NULL, NULL, NULL, NULL},
 };

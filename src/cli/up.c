@@ -25,6 +25,7 @@
 #include "base/log.h"
 #include "cli/address.h"
 #include "cli/cli.h"
+#include "cli/install.h"
 
 enum { RESTART_MS = 1000, RESTART_MS_MAX = 30000, SETTLED_MS = 60000, STOP_MS = 8000, READY_MS_MAX = 60000 };
 
@@ -354,11 +355,14 @@ static int run_background(struct args *a)
 
 static int run(struct args *a)
 {
+    if (arg(a, "install"))
+        return install_run(a);
     return arg(a, "background") ? run_background(a) : run_here(a, -1);
 }
 
 static const struct option_row options[] = {
     {"background", NULL, "return when the node is ready; the log goes to " UP_LOG_FILE, NULL},
+    {"install", NULL, "as services of systemd, now and at each boot; server as user sampan", NULL},
     {"data-dir", "DIR", "state of server and agent", SAMPAN_DATA_DIR},
     {"listen", "ADDR:PORT", "where the API is served", "0.0.0.0:6443"},
     {"store", "sqlite|memory", "where objects are kept", "sqlite"},
