@@ -35,6 +35,7 @@ struct node {
     struct pods_watch *pods_watch; /* agent/watch.c */
     struct configs *configs;       /* agent/configs.h: config maps and secrets in use */
     struct runtime *runtime;       /* runtime/runtime.h */
+    int64_t image_gc_again_ms;     /* loop time: agent/image_gc.c may complain again */
     struct storage *storage;       /* agent/storage.c; NULL: no pod had limits yet */
     struct rotation *rotation;     /* runtime/rotate.c: container logs */
     const struct pod_network_ops *network;

@@ -216,6 +216,7 @@ static void status_done(void *ctx, const struct api_answer *a)
 static void send_status(struct nodestatus *s)
 {
     cleanup_arena struct arena *mem = arena_new();
+    image_gc_look(s->node);
     struct doc *status = nodestatus_build(s->node, mem);
     uint64_t hash = hash_without_times(status, mem);
     int64_t now = loop_now_ms(s->node->loop);

@@ -13,4 +13,7 @@ void nodestatus_stop(struct node *n);
 void nodestatus_post(struct node *n, api_done_fn *done, void *ctx); /* create the Node object */
 struct doc *nodestatus_build(struct node *n, struct arena *mem);    /* Node.status */
 
+/* image_gc.c: collect images if the disk is nearly full. Cheap when it is not. */
+void image_gc_look(struct node *n);
+
 #endif

@@ -12,12 +12,14 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "node/files.h"
 #include "node/image/keyring.h"
 #include "node/image/info.h"
 #include "node/image/ref.h"
+#include "node/image/store.h"
 #include "node/image/unpack.h"
 #include "node/ipc.h"
 
@@ -256,12 +258,117 @@ static void test_keyring(void **state)
     }
 }
 
+/* ---- collection */
+struct collected {
+    const char *used;
+    int removed;
+};
+
+static bool is_used(void *ctx, const struct image *i)
+{
+    const char *name = ((struct collected *)ctx)->used;
+    return name && str_has(i->names.v[0], str_of(name));
+}
+
+static void count_removed(void *ctx, const char *path)
+{
+    ((struct collected *)ctx)->removed++;
+    assert_int_equal(access(path, F_OK), 0);
+}
+
+static struct str hex_of(struct arena *mem, char c)
+{
+    char *p = arena_alloc(mem, 71);
+    memcpy(p, "sha256:", 7), memset(p + 7, c, 64);
+    return str_mem(p, 71);
+}
+
+/* An image of 100 bytes with the base layer 'f' and one of its own. */
+static int record(struct images *s, struct arena *mem, char c, const char *name)
+{
+    struct image_info info = {.digest = hex_of(mem, c), .id = hex_of(mem, c), .bytes = 100, .layer_count = 2};
+    for (int k = 0; k < 2; k++) {
+        info.layers[k] = (struct image_layer){.diff_id = hex_of(mem, k ? c : 'f'), .digest = hex_of(mem, k ? c : 'f')};
+        mkdir(str_fmtz(mem, "%s/layers/" STR_FMT, images_dir(s), STR_ARG(str_from(info.layers[k].diff_id, 7))), 0755);
+    }
+    return images_record(s, &info, str_of(name));
+}
+
+static void test_collect(void **state)
+{
+    static const struct {
+        int64_t available, min_age_ms;
+        const char *used;
+        int64_t wanted, freed;
+        const char *left; /* in order of digest */
+        int layers;
+    } cases[] = {
+        {200, 0, NULL, 0, 0, "abc", 0},        /* 80 % in use: below the threshold */
+        {150, 1000000, NULL, 50, 0, "abc", 0}, /* too young */
+        {150, 0, "b", 50, 100, "bc", 1},       /* one is enough; the base layer stays */
+        {0, 0, "b", 200, 200, "b", 2},         /* what is used stays */
+        {0, 0, NULL, 200, 200, "c", 2},
+        {-150, 0, NULL, 350, 300, "", 4}, /* the last one takes the base layer along */
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        cleanup_arena struct arena *mem = arena_new();
+        char dir[] = "/tmp/sampan-gc-XXXXXX";
+        int error = 0;
+        assert_non_null(mkdtemp(dir));
+        struct images *s = images_open(dir, NULL, &error);
+        assert_non_null(s);
+        for (char c = 'a'; c <= 'c'; c++)
+            assert_int_equal(record(s, mem, c, str_fmtz(mem, "test/%c:1", c)), 0);
+        struct collected seen = {.used = cases[i].used ? str_fmtz(mem, "test/%s:", cases[i].used) : NULL};
+        struct images_gc g = {.capacity = 1000,
+                              .available = cases[i].available,
+                              .high_percent = 85,
+                              .low_percent = 80,
+                              .min_age_ms = cases[i].min_age_ms,
+                              .now_ms = (int64_t)time(NULL) * 1000 + 60000,
+                              .used = is_used,
+                              .remove = count_removed,
+                              .ctx = &seen};
+        int64_t freed;
+        assert_int_equal(images_collect(s, &g, &freed), cases[i].wanted);
+        assert_int_equal(freed, cases[i].freed);
+        assert_int_equal(seen.removed, cases[i].layers);
+        images_close(s);
+        s = images_open(dir, NULL, &error); /* as another agent finds it */
+        struct sb left = SB(mem);
+        for (const struct image *im = images_next(s, NULL); im; im = images_next(s, im)) {
+            sb_addc(&left, im->info.digest.ptr[7]);
+            for (size_t k = 0; k < im->info.layer_count; k++)
+                assert_true(images_has_layer(s, im->info.layers[k].diff_id));
+        }
+        assert_string_equal(sb_z(&left), cases[i].left);
+        images_close(s);
+        files_remove_tree(dir);
+    }
+}
+
+static void test_record_without_layers(void **state)
+{
+    cleanup_arena struct arena *mem = arena_new();
+    char dir[] = "/tmp/sampan-gc-XXXXXX";
+    int error = 0;
+    assert_non_null(mkdtemp(dir));
+    struct images *s = images_open(dir, NULL, &error);
+    struct image_info info = {.digest = hex_of(mem, 'b'), .id = hex_of(mem, 'b'), .layer_count = 1};
+    info.layers[0] = (struct image_layer){.diff_id = hex_of(mem, 'a'), .digest = hex_of(mem, 'a')};
+    assert_int_equal(images_record(s, &info, STR("test/x:1")), -ESTALE);
+    assert_null(images_next(s, NULL));
+    images_close(s);
+    files_remove_tree(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keyring),        cmocka_unit_test(test_ref),
         cmocka_unit_test(test_index_pick),     cmocka_unit_test(test_unpack_good),
         cmocka_unit_test(test_unpack_attacks), cmocka_unit_test(test_unpack_lies),
+        cmocka_unit_test(test_collect),        cmocka_unit_test(test_record_without_layers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

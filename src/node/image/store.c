@@ -91,6 +91,9 @@ static struct image *load(struct images *s, const char *name)
         arena_free(mem);
         return NULL;
     }
+    struct stat st;
+    if (stat(str_fmtz(mem, "%s/%s", s->meta, name), &st) == 0)
+        i->first_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
     i->mem = mem;
     list_init(&i->link);
     return i;
@@ -110,15 +113,25 @@ static void rescan(struct images *s)
     char **names;
     int n = files_list(s->meta, mem, &names);
     s->seen = st.st_mtim;
-    list_each_safe (at, &s->all)
-        image_drop(container_of(at, struct image, link));
+    struct list before;
+    list_init(&before);
+    list_each_safe (at, &s->all) {
+        list_remove(at);
+        list_add_tail(&before, at);
+    }
     if (n > 0)
         qsort(names, (size_t)n, sizeof(char *), compare_names);
     for (int k = 0; k < n; k++) {
         struct image *i = str_ends(str_of(names[k]), STR(".json")) ? load(s, names[k]) : NULL;
-        if (i)
-            list_add_tail(&s->all, &i->link);
+        if (!i)
+            continue;
+        list_add_tail(&s->all, &i->link);
+        list_each (at, &before)
+            if (str_eq(container_of(at, struct image, link)->info.digest, i->info.digest))
+                i->used_ms = container_of(at, struct image, link)->used_ms;
     }
+    list_each_safe (at, &before)
+        image_drop(container_of(at, struct image, link));
 }
 
 const struct image *images_find(struct images *s, const struct image_ref *ref)
@@ -262,6 +275,11 @@ int images_record(struct images *s, const struct image_info *info, struct str na
     if (lock < 0)
         return -errno;
     flock(lock, LOCK_EX);
+    for (size_t k = 0; k < info->layer_count; k++)
+        if (!images_has_layer(s, info->layers[k].diff_id)) { /* collected since it was looked for */
+            close(lock);
+            return -ESTALE;
+        }
     int layers = open(s->layers, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (layers >= 0)
         syncfs(layers), close(layers);

@@ -22,6 +22,8 @@ struct image {
     struct strv names;
     int pins; /* containers that use it; a record that is replaced lives on until they let go */
     bool gone;
+    int64_t first_ms,
+        used_ms; /* Unix time: its record was written; a container had it (0: not since the agent began) */
 };
 struct images;
 struct ipc;
@@ -61,6 +63,18 @@ void images_pull(struct images *s, struct ipc *net, struct str ref, const struct
 void images_forget(struct images *s, void *ctx); /* no more done() with this ctx */
 /* What net asks: BLOB_WANT and BLOB_DONE. */
 void images_message(struct images *s, struct ipc *net, struct ipc_msg *m);
+/* Forget images until there is room again: when available is so little that high_percent is in use, unused images go,
+ * the least recently used first, until low_percent would be. Not those recorded less than min_age_ms ago, and none
+ * while a pull is under way. Returns how many bytes were wanted (0: enough room), *ret_freed how many were found. */
+struct images_gc {
+    int64_t capacity, available; /* of the file system, bytes */
+    int high_percent, low_percent;
+    int64_t min_age_ms, now_ms; /* Unix time */
+    bool (*used)(void *ctx, const struct image *i);
+    void (*remove)(void *ctx, const char *path); /* a directory that nobody needs: remove it at leisure */
+    void *ctx;
+};
+int64_t images_collect(struct images *s, const struct images_gc *g, int64_t *ret_freed);
 const char *image_arch(void); /* Go's word for this machine: amd64, arm64 */
 
 /* The import process (image/import.c): like unpack_start; speaks one IPC_IMPORT a found image (image_put), then REPLY.
