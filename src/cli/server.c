@@ -339,7 +339,7 @@ static const struct option_row options[] = {
     {"node-name", "NAME", "write credentials for an agent of this name on this machine to DIR/agent", NULL},
     {"ready-fd", "FD", "a line is written here when the API is ready (for sampan up)", NULL},
     {"registry-mirrors", "HOST=URL,...", "registries whose images are copied when HOST/IMAGE is pulled", NULL},
-    {"registry-grace", "SECONDS", "how long the image registry keeps what nothing refers to", "3600"},
+    {"registry-grace", "SECONDS", "how long the image registry keeps what nothing refers to", "21600"},
     {"node-address", "IP", "address of that node; else this machine's", NULL},
     OPTION_LOG_LEVEL,
     {NULL, NULL, NULL, NULL},

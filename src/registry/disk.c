@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -207,6 +208,16 @@ int disk_list(struct arena *mem, const char *path, struct str **ret, int *ret_co
         qsort(names, (size_t)n, sizeof *names, by_name);
     *ret = names, *ret_count = n;
     return 0;
+}
+
+bool disk_has_room(const struct disk *d)
+{
+    struct statvfs fs;
+    if (statvfs(d->root, &fs) < 0)
+        return true; /* the write will tell */
+    uint64_t reserve = (uint64_t)fs.f_blocks * fs.f_frsize / 20;
+    reserve = reserve < DISK_RESERVE_BYTES_MAX ? reserve : DISK_RESERVE_BYTES_MAX;
+    return (uint64_t)fs.f_bavail * fs.f_frsize >= reserve;
 }
 
 bool disk_has_repo(struct disk *d, struct arena *mem, struct str repo)

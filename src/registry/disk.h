@@ -47,6 +47,10 @@ int disk_tag_get(struct disk *d, struct arena *mem, struct str repo, struct str 
 int disk_tag_put(struct disk *d, struct arena *mem, struct str repo, struct str tag, struct str hex);
 /* Names in a directory, sorted bytewise, without those that begin with a dot. */
 int disk_list(struct arena *mem, const char *path, struct str **ret, int *ret_count);
+/* False: the file system is so full that what is left belongs to the server's store, which lies beside us: less than a
+ * twentieth of it, or DISK_RESERVE_BYTES_MAX. */
+#define DISK_RESERVE_BYTES_MAX (1ULL << 30)
+bool disk_has_room(const struct disk *d);
 bool disk_has_repo(struct disk *d, struct arena *mem, struct str repo);
 /* Bytes that all repositories below `owner` (a namespace's uid) hold, each repository counted by itself. */
 uint64_t disk_usage(struct disk *d, struct arena *mem, struct str owner);

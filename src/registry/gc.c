@@ -19,7 +19,7 @@
 #include "base/log.h"
 #include "schema/quantity.h"
 
-enum { UPLOAD_GRACES = 24, DEPTH_MAX = 130, MARK_EARLIER_S = 1 /* file systems' clocks are coarse */ };
+enum { UPLOAD_GRACES = 4, DEPTH_MAX = 130, MARK_EARLIER_S = 1 /* file systems' clocks are coarse */ };
 
 struct owner { /* a namespace */
     struct str uid;

@@ -3,7 +3,7 @@
  * A repository HOST/NAME whose HOST is configured is a copy of that registry's NAME. A digest that is here is never
  * asked for again; of a tag the upstream is asked each time (HEAD), and while it does not answer, the copy is served.
  * Many who want one thing wait for one fetch. Content is hashed while it comes and is kept, and served, only when it is
- * what its digest says. What nobody asked for in MIRROR_KEEP_S goes (gc.c).
+ * what its digest says. What nobody asked for in REGISTRY_MIRROR_KEEP_S goes (gc.c).
  *
  * Fetches block pool threads that the store's fsync needs too, hence MIRROR_FETCHES_MAX. */
 #include "registry/internal.h"
@@ -112,6 +112,8 @@ static bool write_piece(void *ctx, const char *bytes, size_t n)
     f->bytes += n;
     if (f->bytes > MIRROR_BLOB_BYTES_MAX)
         return fail(f, 502, CODE_SIZE_INVALID, "the upstream blob is too large"), false;
+    if (!disk_has_room(&f->g->disk))
+        return fail(f, 507, CODE_UNKNOWN, "writing a blob: %s", strerror(ENOSPC)), false;
     EVP_DigestUpdate(f->sum, bytes, n);
     while (n) {
         ssize_t w = write(f->fd, bytes, n);

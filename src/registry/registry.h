@@ -43,12 +43,12 @@ enum {
     REGISTRY_MANIFEST_BYTES_MAX = 4 << 20,
     REGISTRY_NAME_BYTES_MAX = 255,
     REGISTRY_TAG_BYTES_MAX = 128,
-    REGISTRY_REFERENCES_MAX = 4096, /* of one manifest */
-    REGISTRY_REQUESTS_MAX = 256,    /* at once; 429 beyond */
-    REGISTRY_TRANSFERS_MAX = 64,    /* of those, pushing a blob: each may hold 0.7 MB of it */
-    REGISTRY_UPLOADS_MAX = 1024,    /* whose state is in memory; further ones are hashed again when they go on */
-    REGISTRY_PAGE_MAX = 1000,       /* of tags and referrers */
-    REGISTRY_GRACE_S = 3600,
+    REGISTRY_REFERENCES_MAX = 4096,     /* of one manifest */
+    REGISTRY_REQUESTS_MAX = 256,        /* at once; 429 beyond */
+    REGISTRY_TRANSFERS_MAX = 64,        /* of those, pushing a blob: each may hold 0.7 MB of it */
+    REGISTRY_UPLOADS_MAX = 1024,        /* whose state is in memory; further ones are hashed again when they go on */
+    REGISTRY_PAGE_MAX = 1000,           /* of tags and referrers */
+    REGISTRY_GRACE_S = 6 * 3600,        /* longer than a push takes from its first blob to its manifest */
     REGISTRY_MIRROR_KEEP_S = 30 * 86400 /* copies of other registries' images that nobody asked for */
 };
 
@@ -61,7 +61,7 @@ struct registry_opts {
     /* The pull-through cache: "docker.io=https://registry-1.docker.io,quay.io=https://quay.io"; NULL: none. A host has
      * a dot, as no namespace does: HOST/NAME is NAME of that registry, pulled by any user the cluster knows. */
     const char *mirrors;
-    int64_t grace_s; /* 0: REGISTRY_GRACE_S. Uploads that rest for 24 of it are given up */
+    int64_t grace_s; /* 0: REGISTRY_GRACE_S. Uploads that rest for four of it are given up */
 };
 struct registry *registry_new(const struct registry_opts *o);
 struct registry *registry_free(struct registry *g); /* after the HTTP server; before the loop. NULL is accepted */

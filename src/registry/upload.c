@@ -147,7 +147,7 @@ static void write_out(struct request *r)
     struct transfer *t = r->state;
     struct upload *up = t->up;
     size_t done = 0;
-    int error = 0;
+    int error = disk_has_room(&r->g->disk) ? 0 : -ENOSPC;
     if (t->out_len > t->room || up->offset > t->room - t->out_len) {
         over_limit(r);
         return;
