@@ -290,6 +290,8 @@ static int run_here(struct args *a, int ready_fd)
                             "READY_FD",
                             "--log-level",
                             arg(a, "log-level"),
+                            "--registry-mirrors",
+                            arg(a, "registry-mirrors"),
                             arg(a, "feature-gates") ? "--feature-gates" : NULL,
                             arg(a, "feature-gates"),
                             NULL};
@@ -371,6 +373,7 @@ static const struct option_row options[] = {
     {"node-ip", "IP", "else the source address of the default route", NULL},
     {"cluster-cidr", "CIDR", "addresses of all pods", "10.244.0.0/16"},
     {"cgroup-parent", "PATH", "cgroup of all pods", "sampan"},
+    {"registry-mirrors", "HOST=URL,...", "registries whose images are copied when HOST/IMAGE is pulled", ""},
     {"feature-gates", "A=true,B=false", "Kubernetes' feature gates", NULL},
     OPTION_LOG_LEVEL,
     {NULL, NULL, NULL, NULL},

@@ -32,11 +32,11 @@ struct gc {
     struct loop_work work;
     struct arena *mem; /* of a sweep */
     int64_t mark_wall_ms, mark_ms;
-    bool changed, running, freed;
+    bool changed, running, stopped;
     struct owner *owners; /* sorted by uid */
     int owner_count;
     int64_t now_s, cut_s, upload_cut_s;
-    int removed;
+    int removed, young; /* young: garbage that a later sweep takes */
 };
 
 /* ---- on the pool */
@@ -44,8 +44,9 @@ static void remove_if_old(struct gc *gc, const char *path, int64_t cut_s, bool u
 {
     struct stat st;
     pthread_rwlock_wrlock(&gc->g->disk.lock);
-    if (stat(path, &st) == 0 && st.st_mtime < cut_s && (!unlinked_only || st.st_nlink == 1) && unlink(path) == 0)
-        gc->removed++;
+    bool garbage = stat(path, &st) == 0 && (!unlinked_only || st.st_nlink == 1);
+    gc->young += garbage && st.st_mtime >= cut_s;
+    gc->removed += garbage && st.st_mtime < cut_s && unlink(path) == 0;
     pthread_rwlock_unlock(&gc->g->disk.lock);
 }
 
@@ -253,8 +254,9 @@ static void sweep_owner(struct gc *gc, struct str uid)
         sweep_below(gc, uid, &(const struct owner){.untagged_s = -1, .is_mirror = true}, 0);
     else if (o)
         sweep_below(gc, uid, o, 0);
-    else if (stat(path, &st) == 0 &&
-             st.st_mtime < gc->cut_s) { /* not one that is younger than the list of namespaces */
+    else if (stat(path, &st) == 0 && st.st_mtime >= gc->cut_s)
+        gc->young++; /* it may be younger than the list of namespaces */
+    else {
         nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
         gc->removed++;
     }
@@ -282,7 +284,7 @@ static void sweep(struct loop_work *w)
     struct gc *gc = container_of(w, struct gc, work);
     struct str *uids;
     int count;
-    gc->removed = 0;
+    gc->removed = gc->young = 0;
     if (disk_list(gc->mem, str_fmtz(gc->mem, "%s/repos", gc->g->disk.root), &uids, &count) == 0)
         for (int i = 0; i < count; i++)
             sweep_owner(gc, uids[i]);
@@ -325,9 +327,9 @@ static void swept(struct loop_work *w)
     gc->running = false;
     if (gc->removed)
         log_info("registry", "collected", "removed=%d", gc->removed);
-    if (gc->freed)
-        free(gc);
-    else if (gc->changed || gc->removed) /* what is gone may have been all that held something else */
+    if (gc->stopped)
+        registry_check_freed(gc->g);
+    else if (gc->changed || gc->removed || gc->young) /* what is gone may have been all that held something else */
         mark(gc);
 }
 
@@ -363,20 +365,25 @@ struct gc *gc_new(struct registry *g)
     return gc;
 }
 
-struct gc *gc_free(struct gc *gc)
+void gc_stop(struct gc *gc)
 {
     loop_timer_stop(&gc->timer);
-    gc->freed = true;
-    if (!gc->running)
-        free(gc);
-    return NULL;
+    gc->stopped = true;
+}
+
+bool gc_is_running(const struct gc *gc)
+{
+    return gc->running;
+}
+
+void gc_free(struct gc *gc)
+{
+    free(gc);
 }
 
 void gc_changed(struct registry *g)
 {
-    if (!g->gc)
-        return;
     g->gc->changed = true;
-    if (!loop_timer_running(&g->gc->timer) && !g->gc->running)
+    if (!g->gc->stopped && !loop_timer_running(&g->gc->timer) && !g->gc->running)
         mark(g->gc);
 }

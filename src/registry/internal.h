@@ -117,7 +117,9 @@ void registry_check_freed(struct registry *g);
 
 /* ---- gc.c */
 struct gc *gc_new(struct registry *g);
-struct gc *gc_free(struct gc *gc);   /* waits for nothing; the work that runs ends by itself */
+void gc_stop(struct gc *gc); /* a sweep that runs ends by itself, then registry_check_freed */
+bool gc_is_running(const struct gc *gc);
+void gc_free(struct gc *gc);
 void gc_changed(struct registry *g); /* something may have become garbage: look a grace from now */
 
 #endif

@@ -26,9 +26,10 @@ struct registry *registry_new(const struct registry_opts *o)
 
 void registry_check_freed(struct registry *g)
 {
-    if (!g->freed || g->requests || g->fetching)
+    if (!g->freed || g->requests || g->fetching || gc_is_running(g->gc))
         return;
     uploads_done(g);
+    gc_free(g->gc);
     pthread_rwlock_destroy(&g->disk.lock);
     pthread_mutex_destroy(&g->disk.quota);
     arena_free(g->mem);
@@ -38,7 +39,7 @@ struct registry *registry_free(struct registry *g)
 {
     if (!g)
         return NULL;
-    g->gc = gc_free(g->gc);
+    gc_stop(g->gc);
     g->freed = true;
     mirrors_stop(g);
     registry_check_freed(g);
