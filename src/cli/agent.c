@@ -32,7 +32,7 @@ static int run(struct args *a)
 }
 
 static const struct option_row options[] = {
-    {"server", "ADDR:PORT", "the API server", "127.0.0.1:6443"},
+    {"server", "ADDR:PORT,...", "the API server; several addresses of it are tried in turn", "127.0.0.1:6443"},
     {"credentials", "DIR", "holds ca.crt, node.crt, node.key, and the same for kubelet and tunnel",
      SAMPAN_DATA_DIR "/server/agent"},
     {"token", "TOKEN", "join by a bootstrap token; what `sampan token create` prints", NULL},

@@ -26,6 +26,7 @@ struct http_client {
     struct arena *mem;        /* of what opts points at */
     struct client_conn *conn; /* for the next request; NULL: none yet */
     struct list conns, calls;
+    unsigned turn; /* which of the addresses */
 };
 struct http_call {
     struct list link;    /* in client->calls */
@@ -257,6 +258,8 @@ static void conn_failed(struct client_conn *k, int error)
     }
     if (k->ready)
         h2_session_end(&k->io, error);
+    else
+        k->client->turn++; /* perhaps another address of it can be reached */
     free(k);
 }
 
@@ -332,6 +335,17 @@ static void on_dialed(void *ctx, struct stream *s, int error)
     stream_on(s, &conn_events, k);
 }
 
+struct str http_address_nth(const char *list, unsigned n)
+{
+    struct str rest = str_of(list), one = STR_NULL;
+    unsigned count = 1;
+    for (size_t i = 0; i < rest.len; i++)
+        count += rest.ptr[i] == ',';
+    for (n %= count; str_next(&rest, ',', &one) && n; n--)
+        ;
+    return one;
+}
+
 static struct client_conn *conn_new(struct http_client *c)
 {
     struct client_conn *k = calloc(1, sizeof *k);
@@ -349,7 +363,8 @@ static struct client_conn *conn_new(struct http_client *c)
                                .is_client = true,
                                .ready = on_ready,
                                .ctx = k};
-    k->dial = socket_dial(&opts, c->opts.address, on_dialed, k);
+    cleanup_arena struct arena *mem = arena_new();
+    k->dial = socket_dial(&opts, str_z(mem, http_address_nth(c->opts.address, c->turn)), on_dialed, k);
     return k;
 }
 

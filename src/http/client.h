@@ -16,7 +16,9 @@
 struct http_client;
 struct http_client_opts {
     struct loop *loop;
-    const char *address;      /* "10.0.0.1:6443"; "unix:/path": plain HTTP/2 with prior knowledge */
+    /* "10.0.0.1:6443"; "unix:/path": plain HTTP/2 with prior knowledge. Several, separated by commas, are tried in
+     * turn: after one that can't be reached the next connection goes to the one behind it. */
+    const char *address;
     const char *server_name;  /* for TLS verification and :authority */
     struct tls_context *tls;  /* client context: CA, own certificate; NULL: plain */
     const char *bearer_token; /* NULL: none */
@@ -47,6 +49,9 @@ struct http_request {
     void (*on_done)(void *ctx, const struct http_reply *reply);
     void *ctx;
 };
+/* The n-th of an address list as above, counted round. */
+struct str http_address_nth(const char *list, unsigned n);
+
 struct http_call;
 struct http_call *http_client_send(struct http_client *c,
                                    const struct http_request *req); /* NULL: on_done comes from the loop all the same */

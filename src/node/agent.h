@@ -16,8 +16,9 @@
 struct pod_network_ops;
 
 struct agent_opts {
-    const char *server;      /* "10.0.0.1:6443" or "unix:/path"; NULL: no API server (pods come from manifest_dir) */
-    const char *server_name; /* for TLS; NULL: the host part of server */
+    const char *server; /* "10.0.0.1:6443", several separated by commas, or "unix:/path"; NULL: no API server (pods come
+                           from manifest_dir) */
+    const char *server_name;                    /* for TLS; NULL: the host part of server */
     const char *ca_file, *cert_file, *key_file; /* PEM; the certificate's name is system:node:NAME */
     const char *token_file;                     /* a bearer token instead of a certificate; NULL: none */
     const char *join_token, *ca_hash; /* get a certificate by a bootstrap token, unless joined before; NULL: none */

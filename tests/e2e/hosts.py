@@ -66,7 +66,9 @@ class Host:
 
     def end(self, timeout=20):
         self.agent.terminate()
-        return self.agent.wait(timeout)
+        code = self.agent.wait(timeout)  # nsenter's; the agent itself may take a moment longer
+        eventually(lambda: not any(f'{self.sampan} agent' in args for args in self.lab.processes().values()), timeout)
+        return code
 
     def stop(self):
         if self.agent and self.agent.poll() is None:
@@ -93,7 +95,7 @@ class Two:
         """What `sampan token create` says to type, without `sampan agent`."""
         words = self.cluster.lab.run(self.cluster.sampan, 'token', 'create').stdout.split()
         assert words[:2] == ['sampan', 'agent'], words
-        return [w.replace('127.0.0.1', SERVER) for w in words[2:]]
+        return words[2:]
 
     def node(self, name):
         return self.cluster.api.call('GET', path_of('nodes', name=name))

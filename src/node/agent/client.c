@@ -84,8 +84,9 @@ static const char *gather(const struct agent_opts *o, struct arena *mem, struct 
     return NULL;
 }
 
-static char *host_of(struct arena *mem, struct str server)
+static char *host_of(struct arena *mem, struct str servers)
 {
+    struct str server = http_address_nth(str_z(mem, servers), 0);
     ptrdiff_t colon = str_rfind(server, ':');
     struct str host = colon > 0 ? str_head(server, (size_t)colon) : server;
     return str_z(mem, str_starts(host, STR("[")) ? str_mem(host.ptr + 1, host.len - 2) : host);

@@ -55,14 +55,17 @@ static void on_retry(struct loop_timer *t)
 static void on_opened(void *ctx)
 {
     struct streams *s = ctx;
-    s->backoff_ms = 0, s->failed_told = false;
-    log_info("stream", "tunnel open", "server=%s", s->address);
+    struct str at = http_address_nth(s->address, s->turn);
+    s->backoff_ms = 0, s->failed_told = false, s->open = true;
+    log_info("stream", "tunnel open", "server=" STR_FMT, STR_ARG(at));
 }
 
 static void on_closed(void *ctx, int error)
 {
     struct streams *s = ctx;
     s->tunnel = NULL;
+    s->turn += !s->open; /* an address that could not be reached: the next one */
+    s->open = false;
     s->backoff_ms = s->backoff_ms == 0 ? STREAMS_BACKOFF_MS_MIN : s->backoff_ms * 2;
     if (s->backoff_ms > STREAMS_BACKOFF_MS_MAX)
         s->backoff_ms = STREAMS_BACKOFF_MS_MAX;
@@ -111,7 +114,9 @@ static struct http_client_opts api_opts(struct streams *s)
 
 static void tunnel_open(struct streams *s)
 {
+    cleanup_arena struct arena *mem = arena_new();
     struct http_client_opts o = api_opts(s);
+    o.address = str_z(mem, http_address_nth(s->address, s->turn));
     s->tunnel = http_tunnel_open(&o, s->path, on_accept, on_opened, on_closed, s);
 }
 
@@ -193,7 +198,7 @@ static void tunnel_certificate(struct streams *s, struct str address, struct str
     tls_context_free(s->tunnel_tls);
     s->tunnel_tls = tls;
     set_text(&s->address, address);
-    set_text(&s->server_name, s->o.server_name ? str_of(s->o.server_name) : host_of(address));
+    set_text(&s->server_name, s->o.server_name ? str_of(s->o.server_name) : host_of(http_address_nth(s->address, 0)));
     struct http_client_opts o = api_opts(s);
     s->api = http_client_new(&o);
     tunnel_open(s);

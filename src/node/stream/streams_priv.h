@@ -24,7 +24,8 @@ struct streams {
     struct streams_auth *auth;
     struct list sessions;
     int session_count;
-    bool failed_told;
+    bool failed_told, open; /* open: the tunnel is */
+    unsigned turn;          /* which of the addresses */
 };
 
 /* What every session embeds: counted, and cut off when the helper ends. */
