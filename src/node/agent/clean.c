@@ -186,6 +186,11 @@ static void unmount_all(struct clean *c)
 static void remove_tree(struct clean *c, const char *path)
 {
     int r = files_remove_tree(path);
+    /* a container's monitor still writes how it ended */
+    for (int round = 0; r == -ENOTEMPTY && round < KILL_ROUNDS_MAX; round++) {
+        poll(NULL, 0, KILL_STEP_MS);
+        r = files_remove_tree(path);
+    }
     if (r < 0 && r != -ENOENT)
         failed(c, path, r);
 }
