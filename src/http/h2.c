@@ -6,6 +6,8 @@
 #include "http/conn.h"
 #include "http/h2io.h"
 
+enum { H2_ANSWERED_MS = 250 };
+
 struct h2 {
     struct h2_session io;
     struct http_conn *conn;
@@ -116,7 +118,8 @@ static void op_finished(struct xchg *x)
 {
     struct h2_stream *st = x->owner;
     st->owner = NULL;
-    st->deadline_ms = INT64_MAX;
+    if (!st->answered)
+        st->deadline_ms = INT64_MAX;
     xchg_end(x);
 }
 
@@ -291,6 +294,10 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const u
         xchg_body_piece(x, bytes);
         return 0;
     }
+    if (st && st->answered) {
+        nghttp2_session_consume_connection(ng, len);
+        return 0;
+    }
     nghttp2_session_consume(ng, id, len);
     if (!x || x->dispatching)
         return 0;
@@ -330,15 +337,19 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
     return 0;
 }
 
-/* The answer is out although the request is not in: RFC 9113, 8.1. */
+/* The answer is out although the request is not in: RFC 9113, 8.1. A client may take a reset that comes with the answer
+ * for an error (curl 7.88 does), so it gets a moment to see the answer and stop by itself; its window is shut. */
 static int on_frame_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *user_data)
 {
     if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) ||
         (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
         return 0;
     struct h2_stream *st = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
-    if (st && !st->is_raw && nghttp2_session_get_stream_remote_close(ng, frame->hd.stream_id) == 0)
-        nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+    if (st && !st->is_raw && nghttp2_session_get_stream_remote_close(ng, frame->hd.stream_id) == 0) {
+        st->answered = true;
+        st->deadline_ms = now_ms(h2_of(st)->conn) + H2_ANSWERED_MS;
+        conn_deadline(h2_of(st)->conn, st->deadline_ms);
+    }
     return 0;
 }
 
@@ -400,7 +411,10 @@ static int64_t on_sweep(struct http_conn *c, int64_t now)
         struct xchg *x = st->owner;
         if (st->deadline_ms <= now && x && !x->dispatching)
             refuse(st, 408, "the request took too long to arrive");
-        if (st->deadline_ms <= now && x && x->receiving) {
+        if (st->deadline_ms <= now && st->answered) {
+            st->deadline_ms = INT64_MAX;
+            h2_stream_reset(st, NGHTTP2_NO_ERROR);
+        } else if (st->deadline_ms <= now && x && x->receiving) {
             st->deadline_ms = INT64_MAX;
             h2_stream_reset(st, NGHTTP2_CANCEL);
         }

@@ -39,6 +39,7 @@ struct h2_stream {
     struct h2_session *h;
     int32_t id;
     struct sendq q;
+    bool answered; /* the owner's use: before all of the request was here */
     bool ended;    /* END_STREAM follows the queue */
     bool deferred; /* nghttp2 waits for data */
     bool high, drain_due;

@@ -87,7 +87,7 @@ def server():
 
 @pytest.fixture
 def repo(server, request):
-    return Repo(server, 'default/' + request.node.name.lower().replace('_', '-'))
+    return Repo(server, 'default/' + request.node.originalname.replace('_', '-'))
 
 
 def token_of(server, ns='default'):
@@ -531,6 +531,29 @@ def test_podman_and_buildah(server, certs, tmp_path, tool, request):
     run(*store, 'rmi', '-f', name, env=env)
     run(*store, 'pull', '-q', '--signature-policy', policy, *login, at, env=env)
     assert f'/team/{tool}' in run(*store, 'images', env=env)
+
+
+@pytest.mark.parametrize('version', ['--http1.1', '--http2'])
+def test_curl_learns_why_and_pushes(server, repo, tmp_path, version):
+    """Over both versions: an answer that comes before the body is one; a body of unknown length goes through."""
+    if not shutil.which('curl'):
+        pytest.skip('no curl')
+    crt, key = server.admin_pair()
+    b = os.urandom(8 << 20)
+    (tmp_path / 'blob').write_bytes(b)
+
+    def put(url, identity):
+        with open(tmp_path / 'blob', 'rb') as f:
+            return subprocess.run(['curl', '-sS', version, '--cacert', server.file('ca.crt'), *identity, '-T', '-', '-o', tmp_path / 'said',
+                                   '-w', '%{http_code}', f'https://127.0.0.1:{server.port}/v2/{repo.name}/{url}'], stdin=f,
+                                  capture_output=True, text=True, timeout=60)
+    known = ['--cert', crt, '--key', key]
+    r = put('blobs/uploads/' + '0' * 32 + '?digest=' + digest(b), known)
+    assert (r.stdout, r.stderr) == ('404', '') and b'BLOB_UPLOAD_UNKNOWN' in (tmp_path / 'said').read_bytes()
+    r = put('manifests/x', [])
+    assert (r.stdout, r.stderr) == ('401', '')
+    r = put(repo.begin() + '?digest=' + digest(b), known)
+    assert r.stdout == '201' and repo.has(b), r
 
 
 def test_memory_while_pushing(server, repo):
