@@ -4,7 +4,7 @@ import hashlib
 import http.client
 import json
 
-from cluster import cluster, eventually, need, ns  # noqa: F401
+from cluster import SLEEP, cluster, need, ns, shell  # noqa: F401
 from test_node_registry import MANIFEST, image
 
 HOST = 'kubernetes.default.svc'
@@ -76,3 +76,23 @@ def test_a_pull_secret_speaks_for_itself(ns):
                'data': {'.dockerconfigjson': base64.b64encode(json.dumps(auths).encode()).decode()}})
     ns.pod('p', container(f'{HOST}/default/other:v1'), restartPolicy='Never', imagePullSecrets=[{'name': 'pull'}])
     ns.phase('p', 'Succeeded')
+
+
+def test_a_pod_pushes_by_the_same_name(ns):
+    """With what every pod has: the cluster's CA, its token, and the Service of the API server."""
+    need('curl')
+    rbac = f'/apis/rbac.authorization.k8s.io/v1/namespaces/{ns.name}'
+    ns.api.call('POST', rbac + '/roles', {'metadata': {'name': 'push'}, 'rules': [
+        {'apiGroups': ['sampan.dev'], 'resources': ['repositories'], 'verbs': ['create']}]})
+    ns.api.call('POST', rbac + '/rolebindings', {
+        'metadata': {'name': 'push'}, 'roleRef': {'apiGroup': 'rbac.authorization.k8s.io', 'kind': 'Role', 'name': 'push'},
+        'subjects': [{'kind': 'ServiceAccount', 'name': 'default', 'namespace': ns.name}]})
+    ns.pod('p', shell(SLEEP))
+    ns.ready('p')
+    pid, digest = str(ns.container_pid('p')), 'sha256:' + hashlib.sha256(b'from a pod').hexdigest()
+    have = f'/proc/{pid}/root/var/run/secrets/kubernetes.io/serviceaccount'
+    where = ['--cacert', have + '/ca.crt', '-u', 'any:' + ns.lab.run('cat', have + '/token').stdout,
+             '--connect-to', f'{HOST}:443:10.96.0.1:443']
+    said = ns.lab.run('nsenter', '-t', pid, '-n', 'curl', '-sS', *where, '--data-binary', 'from a pod', '-w', '%{http_code}',
+                      f'https://{HOST}/v2/{ns.name}/made/blobs/uploads/?digest={digest}')
+    assert said.stdout == '201', said
