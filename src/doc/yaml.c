@@ -591,7 +591,10 @@ static bool read_text(struct reader *r, struct str text)
     if (!r->diag)
         return fail(r, "out of memory");
     fy.fy_diag_set_collect_errors(r->diag, true);
-    struct fy_parse_cfg cfg = {.flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG | FYPCF_DISABLE_DEPTH_LIMIT, .diag = r->diag};
+    /* Where a flow mapping's lines begin means nothing to go-yaml. */
+    struct fy_parse_cfg cfg = {.flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG | FYPCF_DISABLE_DEPTH_LIMIT |
+                                        FYPCF_SLOPPY_FLOW_INDENTATION,
+                               .diag = r->diag};
     r->fyp = fy.fy_parser_create(&cfg);
     bool good = r->fyp && fy.fy_parser_set_string(r->fyp, text.ptr, text.len) == 0;
     good = good ? read_events(r) : fail(r, "out of memory");

@@ -60,6 +60,7 @@ static const struct {
     {"1: a\ntrue: b\n1.5: c\n'~': d\n1e6: e\n",
      "{\"1\":\"a\",\"true\":\"b\",\"1.5\":\"c\",\"~\":\"d\",\"1e+06\":\"e\"}"},
     {"yes: 1", "{\"true\":1}"},
+    {"a: {b: c,\nd: [e,\nf],\n}\n", "{\"a\":{\"b\":\"c\",\"d\":[\"e\",\"f\"]}}"}, /* as go-yaml: indented or not */
     {"~: 1", "!yaml: line 1: unsupported map key of type: null, key: ~"},
     {"[a]: 1", "!yaml: line 1: invalid map key: a sequence"},
     {"? a\n: b\n", "{\"a\":\"b\"}"},

@@ -268,6 +268,12 @@ def test_a_hundred_thousand_keys(cp):
     assert time.time() - began < 3
     twice = HEAD + b',"data":{' + b','.join([b'"a":"1"'] * 100000) + b'}}'
     assert cp.post(CM + '?fieldValidation=Strict', twice).status()[0] == 400
+    head = 'apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: yaml\ndata:'
+    for text in (head + '\n' + ''.join(f'  k{i}: v{i}\n' for i in range(150000)),
+                 head + ' {' + ',\n'.join(f'k{i}: v{i}' for i in range(150000)) + '}\n'):  # lines at column 0: as go-yaml
+        r = cp.post(CM, text, content_type=YAML)
+        assert r.code == 201 and len(r.json()['data']) == 150000
+        assert cp.delete(CM + '/yaml').code == 200
     assert cp.delete(CM + '/keys').code == 200
 
 
