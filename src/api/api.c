@@ -94,7 +94,7 @@ static void on_end(struct exchange *x)
         r->job->r = NULL;
     r->api->reads -= r->counted_read;
     r->api->writes -= r->counted_write;
-    r->api->long_running -= r->counted_long;
+    count_long_running(r, -1);
     count_request(r, x->status, loop_now_us(r->api->loop) - x->start_us);
 }
 
@@ -229,8 +229,7 @@ static bool take_place(struct api_req *r)
     struct api *a = r->api;
     bool read = is_read(r->info.verb), system = r->user && user_in_group(r->user, "system:masters");
     if (is_long(r)) {
-        r->counted_long = true;
-        a->long_running++;
+        r->is_long = true;
         return true;
     }
     if ((read ? a->reads >= a->reads_max : a->writes >= a->writes_max) && !system) {
@@ -264,7 +263,6 @@ static void on_watch(struct api_req *r)
         reply_err(r);
         return;
     }
-    r->is_watch = true;
     handle_watch(r, &o);
 }
 
@@ -349,6 +347,8 @@ static void to_resource(struct api_req *r)
     if (r->err.reason) /* answered */
         return;
     bool connect = r->sub && r->sub->verbs & VERB_CONNECT;
+    if (r->is_long)
+        count_long_running(r, 1);
     if (!connect && negotiate(exchange_header(r->x, "accept"), !strcmp(r->info.verb, "watch"), &r->out, &r->err) < 0) {
         r->out = (struct media){0};
         reply_err(r);
@@ -390,6 +390,7 @@ static const struct path_row {
     {"/openapi/v2", false, handle_openapi},
     {"/openapi/v3", true, handle_openapi},
     {"/.well-known/openid-configuration", false, handle_openid},
+    {"/metrics/slis", false, handle_slis},
     {"/openid/v1/jwks", false, handle_jwks},
 };
 

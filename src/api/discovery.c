@@ -360,7 +360,7 @@ bool handle_discovery(struct api_req *r)
 
 void handle_root(struct api_req *r)
 {
-    static const char *const more[] = {"/healthz",    "/livez",          "/metrics", "/openapi/v2",
+    static const char *const more[] = {"/healthz",    "/livez",          "/metrics", "/metrics/slis", "/openapi/v2",
                                        "/openapi/v3", "/openid/v1/jwks", "/readyz",  "/version"};
     struct arena *mem = r->mem;
     struct doc *d = doc_new_object(mem), *list = doc_put(mem, d, "paths", doc_new_array(mem));

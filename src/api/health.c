@@ -34,7 +34,23 @@ static const struct check {
     {"store", check_store, READY | HEALTH},      {"poststarthook/bootstrap", check_started, READY},
     {"shutdown", check_shutdown, READY},
 };
-enum { CHECKS = sizeof(checks) / sizeof(checks[0]) };
+enum { CHECKS = sizeof(checks) / sizeof(checks[0]), PLACES = 3 };
+
+/* How often each went well or not, by where it was asked for; for /metrics/slis. Core thread only. */
+static const char *const place_names[PLACES] = {"livez", "readyz", "healthz"};
+static struct tally {
+    uint64_t good, bad;
+    bool well;
+} tallies[PLACES][CHECKS];
+
+static const char *run_check(struct api *a, const struct check *c, int where)
+{
+    const char *why = c->run(a);
+    struct tally *t = &tallies[where == LIVE ? 0 : where == READY ? 1 : 2][c - checks];
+    t->well = !why;
+    why ? t->bad++ : t->good++;
+    return why;
+}
 
 /* Why a check failed is for those who are known: what the store lost has names. */
 static struct str why_failed(struct api_req *r, const struct check *c)
@@ -76,7 +92,7 @@ static void one_check(struct api_req *r, int where, struct str name)
 {
     for (int i = 0; i < CHECKS; i++)
         if (checks[i].where & where && str_is(name, checks[i].name)) {
-            const char *why = checks[i].run(r->api);
+            const char *why = run_check(r->api, &checks[i], where);
             if (why)
                 reply_text(r, 500, str_fmtz(r->mem, "internal server error: %s", why));
             else
@@ -103,7 +119,7 @@ void handle_health(struct api_req *r, struct str path)
             continue;
         if (is_excluded(&r->query, checks[i].name)) {
             sb_addf(&b, "[+]%s excluded: ok\n", checks[i].name);
-        } else if (checks[i].run(r->api)) {
+        } else if (run_check(r->api, &checks[i], where)) {
             sb_addf(&b, "[-]%s failed: " STR_FMT "\n", checks[i].name, STR_ARG(why_failed(r, &checks[i])));
             failed = true;
         } else {
@@ -123,9 +139,34 @@ void handle_health(struct api_req *r, struct str path)
     }
 }
 
-void handle_version(struct api_req *r)
+/* Only what was asked for at least once, as in Kubernetes. */
+void handle_slis(struct api_req *r)
 {
-    struct arena *mem = r->mem;
+    struct sb b = SB(r->mem), total = SB(r->mem);
+    sb_addz(&b, "# HELP kubernetes_healthcheck This metric records the result of a single healthcheck.\n"
+                "# TYPE kubernetes_healthcheck gauge\n");
+    sb_addz(&total, "# HELP kubernetes_healthchecks_total This metric records the results of all healthcheck.\n"
+                    "# TYPE kubernetes_healthchecks_total counter\n");
+    for (int place = 0; place < PLACES; place++) {
+        for (int i = 0; i < CHECKS; i++) {
+            const struct tally *t = &tallies[place][i];
+            const char *name = checks[i].name, *type = place_names[place];
+            if (!t->good && !t->bad)
+                continue;
+            sb_addf(&b, "kubernetes_healthcheck{name=\"%s\",type=\"%s\"} %d\n", name, type, t->well);
+            const char *line = "kubernetes_healthchecks_total{name=\"%s\",status=\"%s\",type=\"%s\"} %llu\n";
+            if (t->bad)
+                sb_addf(&total, line, name, "error", type, (unsigned long long)t->bad);
+            if (t->good)
+                sb_addf(&total, line, name, "success", type, (unsigned long long)t->good);
+        }
+    }
+    sb_add(&b, sb_str(&total));
+    exchange_reply(r->x, 200, METRICS_TYPE, sb_str(&b));
+}
+
+struct doc *version_doc(const struct api *a, struct arena *mem)
+{
     struct str major, minor, rest = STR(KUBERNETES_VERSION);
     struct doc *d = doc_new_object(mem);
     str_cut(rest, '.', &major, &rest);
@@ -138,9 +179,9 @@ void handle_version(struct api_req *r)
     doc_put_str(mem, d, "major", major);
     doc_put_str(mem, d, "minor", minor);
     doc_put_str(mem, d, "gitVersion", STR("v" KUBERNETES_VERSION "+sampan." SAMPAN_VERSION));
-    doc_put_str(mem, d, "gitCommit", str_of(r->api->git_commit));
+    doc_put_str(mem, d, "gitCommit", str_of(a->git_commit));
     doc_put_str(mem, d, "gitTreeState", STR("clean"));
-    doc_put_str(mem, d, "buildDate", str_of(r->api->build_date ? r->api->build_date : "1970-01-01T00:00:00Z"));
+    doc_put_str(mem, d, "buildDate", str_of(a->build_date ? a->build_date : "1970-01-01T00:00:00Z"));
     doc_put_str(mem, d, "goVersion", STR(""));
     doc_put_str(mem, d, "compiler",
                 STR(
@@ -151,7 +192,12 @@ void handle_version(struct api_req *r)
 #endif
                     ));
     doc_put_str(mem, d, "platform", str_fmt(mem, "linux/%s", arch));
-    struct sb b = SB(mem);
-    doc_json_pretty(&b, d, 2);
+    return d;
+}
+
+void handle_version(struct api_req *r)
+{
+    struct sb b = SB(r->mem);
+    doc_json_pretty(&b, version_doc(r->api, r->mem), 2);
     reply_json(r, 200, sb_str(&b));
 }

@@ -55,6 +55,7 @@ int negotiate_body(struct str content_type, enum media_form *ret, struct err *er
 int negotiate_discovery(struct str accept, struct media *ret);
 
 /* ---- one request */
+struct metric;
 struct write_job;
 struct api_req {
     struct api *api;
@@ -73,7 +74,8 @@ struct api_req {
     struct write_job *job;               /* a write under way; it outlives the request */
     void (*on_abort)(struct api_req *r); /* the behaviour's own, before everything goes */
     void *state;                         /* the behaviour's own */
-    bool counted_read, counted_write, counted_long, is_watch, dry_run;
+    struct metric *long_gauge;           /* of a long-running one that names a resource */
+    bool counted_read, counted_write, is_long;
     struct str audit_id;
 };
 
@@ -89,7 +91,7 @@ struct api {
     struct str advertise;
     const char *git_commit, *build_date;
     bool ready, stopping;
-    int reads, writes, reads_max, writes_max, long_running;
+    int reads, writes, reads_max, writes_max;
     struct list watches;         /* struct watch.link */
     struct loop_timer bookmarks; /* runs while some watch wants bookmarks */
     struct map tunnels;          /* node -> struct tunnel * */
@@ -273,6 +275,9 @@ void handle_metrics(struct api_req *r);
 void handle_root(struct api_req *r);
 void handle_openapi(struct api_req *r);
 
+void handle_slis(struct api_req *r);
+struct doc *version_doc(const struct api *a, struct arena *mem); /* what /version says */
+#define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 /* The Scale of an object. */
 struct doc *scale_of(struct arena *mem, const struct resource *res, const struct doc *obj);
 
@@ -297,3 +302,4 @@ void count_request(const struct api_req *r, int code, int64_t us);
 void count_watch_event(struct api *a, const struct resource *res, size_t bytes);
 
 #endif
+void count_long_running(struct api_req *r, int by); /* 1 when it begins, -1 when it ends */

@@ -32,6 +32,7 @@ static struct {
     struct arena *scratch; /* keys being looked up */
     struct tree families;  /* by name */
 } registry;
+static struct list probes = {&probes, &probes};
 
 static struct metric_state *state_of(struct metric_family *f)
 {
@@ -239,8 +240,23 @@ static void print_family(struct sb *b, const struct metric_state *s)
         print_series(b, m);
 }
 
+void metric_probe_add(struct metric_probe *p)
+{
+    list_add_tail(&probes, &p->link);
+}
+
+void metric_probe_remove(struct metric_probe *p)
+{
+    if (p->link.next)
+        list_remove(&p->link);
+}
+
 void metrics_print(struct sb *out)
 {
+    list_each (l, &probes) {
+        struct metric_probe *p = container_of(l, struct metric_probe, link);
+        p->look(p);
+    }
     struct tree_iter it = tree_iter_at(&registry.families, STR_NULL);
     for (const struct metric_state *s; (s = tree_next(&it, NULL));)
         print_family(out, s);

@@ -6,9 +6,10 @@
 #ifndef SAMPAN_BASE_METRICS_H
 #define SAMPAN_BASE_METRICS_H
 
+#include "base/list.h"
 #include "base/str.h"
 
-enum { METRIC_LABELS_MAX = 8, METRIC_SERIES_MAX = 4096 };
+enum { METRIC_LABELS_MAX = 9, METRIC_SERIES_MAX = 4096 };
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
 struct metric_family {
@@ -29,6 +30,13 @@ void metric_observe(struct metric *m, double value);
 double metric_value(const struct metric *m); /* sum for histograms */
 /* A gauge computed when printed. */
 void metric_callback(struct metric_family *f, double (*value)(void *data), void *data);
+/* Looked at before each print: sets what is only known by looking. Embedded in its owner. */
+struct metric_probe {
+    struct list link;
+    void (*look)(struct metric_probe *p);
+};
+void metric_probe_add(struct metric_probe *p);
+void metric_probe_remove(struct metric_probe *p); /* harmless when zeroed or not added */
 /* All families in order of name. */
 void metrics_print(struct sb *out);
 void metrics_reset(void); /* forget all: tests */

@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "base/ipv4.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "cli/address.h"
 #include "cli/cli.h"
 #include "cli/notify.h"
@@ -323,6 +324,7 @@ static int run(struct args *a)
     clean_up(&s);
     return s.exit_code;
 }
+    process_metrics_start();
 
 static const struct option_row options[] = {
     {"data-dir", "DIR", "state of the control plane", SAMPAN_DATA_DIR "/server"},

@@ -26,6 +26,8 @@ struct queue {
     struct map items; /* every key that is not idle */
     struct list ready;
     int depth;
+    struct metric *adds, *retries, *waited, *worked;
+    struct metric_probe probe;
 };
 
 static const double seconds[] = {1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1, 10};
@@ -51,6 +53,35 @@ static struct metric_family worked = {.name = "workqueue_work_duration_seconds",
                                       .labels = {"name"},
                                       BUCKETS};
 
+static struct metric_family unfinished = {
+    .name = "workqueue_unfinished_work_seconds",
+    .help = "How many seconds of work has done that is in progress and hasn't been observed by work_duration. Large "
+            "values indicate stuck threads. One can deduce the number of stuck threads by observing the rate at which "
+            "this increases.",
+    .type = METRIC_GAUGE,
+    .labels = {"name"}};
+static struct metric_family longest = {
+    .name = "workqueue_longest_running_processor_seconds",
+    .help = "How many seconds has the longest running processor for workqueue been running.",
+    .type = METRIC_GAUGE,
+    .labels = {"name"}};
+
+static void look(struct metric_probe *p)
+{
+    struct queue *q = container_of(p, struct queue, probe);
+    double sum = 0, max = 0;
+    uint32_t at = 0;
+    void *value;
+    while (map_each(&q->items, &at, NULL, &value)) {
+        const struct item *it = value;
+        double ran = it->busy ? (double)(loop_now_us(q->loop) - it->started_us) / 1e6 : 0;
+        sum += ran, max = ran > max ? ran : max;
+    }
+    metric_set(metric_get(&depth, q->name), q->depth);
+    metric_set(metric_get(&unfinished, q->name), sum);
+    metric_set(metric_get(&longest, q->name), max);
+}
+
 struct queue *queue_new(struct loop *l, const char *name, void (*ready)(void *ctx), void *ctx)
 {
     struct queue *q = calloc(1, sizeof(*q));
@@ -58,7 +89,10 @@ struct queue *queue_new(struct loop *l, const char *name, void (*ready)(void *ct
         abort(); /* at start */
     q->loop = l, q->name = name, q->on_ready = ready, q->ctx = ctx;
     list_init(&q->ready);
-    metric_set(metric_get(&depth, name), 0);
+    q->adds = metric_get(&adds, name), q->retries = metric_get(&retries, name);
+    q->waited = metric_get(&waited, name), q->worked = metric_get(&worked, name);
+    q->probe.look = look;
+    metric_probe_add(&q->probe);
     return q;
 }
 
@@ -81,6 +115,7 @@ struct queue *queue_free(struct queue *q)
         item_free(value);
     }
     map_done(&q->items);
+    metric_probe_remove(&q->probe);
     free(q);
     return NULL;
 }
@@ -101,9 +136,8 @@ static void make_ready(struct item *it)
     it->ready = true;
     it->queued_us = loop_now_us(q->loop);
     list_add_tail(&q->ready, &it->link);
-    metric_add(metric_get(&adds, q->name), 1);
-    metric_set(metric_get(&depth, q->name), ++q->depth);
-    if (q->depth == 1)
+    metric_add(q->adds, 1);
+    if (++q->depth == 1)
         q->on_ready(q->ctx);
 }
 
@@ -159,8 +193,8 @@ bool queue_next(struct queue *q, struct str *ret_key, int64_t *ret_memo)
     list_remove(&it->link);
     it->ready = false, it->busy = true, it->dirty = false;
     it->started_us = loop_now_us(q->loop);
-    metric_set(metric_get(&depth, q->name), --q->depth);
-    metric_observe(metric_get(&waited, q->name), (double)(it->started_us - it->queued_us) / 1e6);
+    q->depth--;
+    metric_observe(q->waited, (double)(it->started_us - it->queued_us) / 1e6);
     *ret_key = it->key, *ret_memo = it->memo;
     return true;
 }
@@ -179,9 +213,9 @@ void queue_done(struct queue *q, struct str key, bool failed, int64_t memo)
     assert(it && it->busy);
     it->busy = false;
     it->memo = failed ? 0 : memo;
-    metric_observe(metric_get(&worked, q->name), (double)(loop_now_us(q->loop) - it->started_us) / 1e6);
+    metric_observe(q->worked, (double)(loop_now_us(q->loop) - it->started_us) / 1e6);
     if (failed) {
-        metric_add(metric_get(&retries, q->name), 1);
+        metric_add(q->retries, 1);
         delay_item(it, backoff_ms(it->failures++));
     } else {
         it->failures = 0;

@@ -49,6 +49,7 @@ struct pod_info {    /* one small block: what stays in memory for every pod of t
     struct heap_item heap;  /* active: by priority and age; back-off: by time */
     int attempts;
     int64_t queued_ms;
+    int64_t first_us; /* when it was first to be scheduled */
 };
 struct node_info {
     struct arena *mem;

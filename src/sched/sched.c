@@ -8,13 +8,12 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "base/metrics.h"
 #include "base/tree.h"
 #include "sched/framework.h"
+#include "sched/sched_metrics.h"
 #include "write/bind.h"
 
 enum { BACKOFF_MS = 1000, BACKOFF_MS_MAX = 10000, FLUSH_MS = 300000, PODS_PER_TURN = 32 };
-#define SCHEDULER_NAME "default-scheduler"
 
 struct sched {
     struct sched_opts o;
@@ -25,20 +24,11 @@ struct sched {
     struct list unschedulable;
     struct loop_task round;
     struct loop_timer backoff_timer, flush_timer;
+    struct metric_probe probe;
     uint64_t next_id;
     int writes;   /* under way */
     bool stopped; /* the last write to end frees the rest */
 };
-
-static struct metric_family attempts_metric = {"scheduler_schedule_attempts_total",
-                                               "Number of attempts to schedule pods, by the result.",
-                                               METRIC_COUNTER,
-                                               {"result", "profile"},
-                                               NULL,
-                                               0,
-                                               NULL};
-static struct metric_family pending_metric = {
-    "scheduler_pending_pods", "Number of pending pods, by the queue type.", METRIC_GAUGE, {"queue"}, NULL, 0, NULL};
 
 static void release(struct sched *s)
 {
@@ -46,14 +36,13 @@ static void release(struct sched *s)
         free(s);
 }
 
-static void show_pending(struct sched *s)
+static void look(struct metric_probe *probe)
 {
+    struct sched *s = container_of(probe, struct sched, probe);
     int waiting = 0;
     list_each (l, &s->unschedulable)
         waiting++;
-    metric_set(metric_get(&pending_metric, "active"), s->active.count);
-    metric_set(metric_get(&pending_metric, "backoff"), s->backoff.count);
-    metric_set(metric_get(&pending_metric, "unschedulable"), waiting);
+    sched_show_pending(s->active.count, s->backoff.count, waiting);
 }
 
 static struct node_info *node_of(struct sched *s, struct str name)
@@ -78,6 +67,8 @@ static void drop_empty_node(struct sched *s, struct node_info *n)
 
 static void make_active(struct sched *s, struct pod_info *p)
 {
+    if (!p->first_us)
+        p->first_us = loop_now_us(s->o.loop);
     p->place = POD_ACTIVE;
     p->heap.key = -p->priority, p->heap.id = ++s->next_id; /* equal priorities: in order of arrival */
     heap_push(&s->active, &p->heap);
@@ -239,6 +230,8 @@ struct binding {
     struct sched *s;
     struct arena *mem;
     struct str key, node, uid;
+    int64_t started_us, first_us;
+    int attempts;
 };
 
 static void on_bound(void *ctx, struct obj *obj, const struct err *err)
@@ -246,15 +239,16 @@ static void on_bound(void *ctx, struct obj *obj, const struct err *err)
     struct binding *b = ctx;
     struct sched *s = b->s;
     struct pod_info *p = s->stopped ? NULL : map_get(&s->pods, b->key);
+    int64_t now_us = loop_now_us(s->o.loop);
     s->writes--;
+    sched_count_attempt(err ? ATTEMPT_ERROR : ATTEMPT_SCHEDULED, now_us - b->started_us);
     if (!err) {
-        metric_add(metric_get(&attempts_metric, "scheduled", SCHEDULER_NAME), 1);
+        sched_count_scheduled(b->attempts, now_us - b->first_us);
         write_event(s->o.writer, STR(SCHEDULER_NAME), obj, "Normal", "Scheduled",
                     "Successfully assigned " STR_FMT "/" STR_FMT " to " STR_FMT, STR_ARG(obj->ns), STR_ARG(obj->name),
                     STR_ARG(b->node));
     } else if (p && p->is_assumed && str_eq(p->obj->uid, b->uid)) {
         struct node_info *n = p->node;
-        metric_add(metric_get(&attempts_metric, "error", SCHEDULER_NAME), 1);
         log_warn("sched", "a binding was refused", "pod=" STR_FMT " message=" STR_FMT, STR_ARG(b->key),
                  STR_ARG(err->message));
         node_info_remove(n, p);
@@ -267,11 +261,12 @@ static void on_bound(void *ctx, struct obj *obj, const struct err *err)
     release(s);
 }
 
-static void assume_and_bind(struct sched *s, struct pod_info *p, struct node_info *n)
+static void assume_and_bind(struct sched *s, struct pod_info *p, struct node_info *n, int64_t started_us)
 {
     struct arena *mem = arena_new();
     struct binding *b = arena_new_of(mem, struct binding);
     b->s = s, b->mem = mem;
+    b->started_us = started_us, b->first_us = p->first_us, b->attempts = p->attempts;
     b->key = str_dup(mem, p->obj->key), b->node = str_dup(mem, n->name), b->uid = str_dup(mem, p->obj->uid);
     p->place = POD_PLACED, p->is_assumed = true;
     node_info_add(n, p);
@@ -320,7 +315,6 @@ static void refuse(struct sched *s, struct pod_info *p, struct str message)
                                 .mutate = put_refusal,
                                 .done = on_refused,
                                 .ctx = f};
-    metric_add(metric_get(&attempts_metric, "unschedulable", SCHEDULER_NAME), 1);
     write_event(s->o.writer, STR(SCHEDULER_NAME), p->obj, "Warning", "FailedScheduling", STR_FMT, STR_ARG(message));
     s->writes++;
     write_start(s->o.writer, &f->req);
@@ -343,13 +337,15 @@ static void schedule_one(struct sched *s, struct pod_info *p)
     cleanup_arena struct arena *mem = arena_new();
     struct cycle c = {.mem = mem, .pod = p, .spec = doc_get(obj_doc(mem, p->obj), "spec")};
     struct str message = STR_NULL;
+    int64_t started_us = loop_now_us(s->o.loop);
     c.node_count = list_nodes(s, mem, &c.nodes);
     p->attempts++;
     p->place = POD_UNKNOWN;
     struct node_info *n = sched_pick(&c, s->o.loop, &message);
     if (n) {
-        assume_and_bind(s, p, n);
+        assume_and_bind(s, p, n, started_us);
     } else {
+        sched_count_attempt(ATTEMPT_UNSCHEDULABLE, loop_now_us(s->o.loop) - started_us);
         make_unschedulable(s, p);
         refuse(s, p, message);
     }
@@ -364,7 +360,6 @@ static void on_round(struct loop_task *t)
             break;
         schedule_one(s, container_of(item, struct pod_info, heap));
     }
-    show_pending(s);
     if (heap_peek(&s->active))
         loop_post(s->o.loop, &s->round);
 }
@@ -387,6 +382,8 @@ struct sched *sched_start(const struct sched_opts *o)
     if (!s)
         abort(); /* at start */
     s->o = *o;
+    s->probe.look = look;
+    metric_probe_add(&s->probe);
     list_init(&s->unschedulable);
     loop_task_init(&s->round, on_round);
     loop_timer_init(o->loop, &s->backoff_timer, on_backoff);
@@ -409,6 +406,7 @@ struct sched *sched_stop(struct sched *s)
     cache_unsubscribe(s->o.cache, &s->pods_sub);
     loop_timer_stop(&s->backoff_timer), loop_timer_stop(&s->flush_timer);
     loop_task_cancel(&s->round);
+    metric_probe_remove(&s->probe);
     uint32_t it = 0;
     struct str key;
     void *value;

@@ -13,6 +13,8 @@ struct feature_gate {
     bool on_by_default, locked; /* locked: can't be changed (GA) */
     bool *on;                   /* where the present state is kept */
 };
+extern const struct feature_gate schema_gates[]; /* sorted by name */
+extern const int schema_gate_count;
 bool gate_on(const struct feature_gate *g); /* NULL is open */
 const struct feature_gate *gate_find(struct str name);
 /* "A=true,B=false,AllAlpha=true"; -1 with BAD_REQUEST and Kubernetes' text on an unknown gate, a bad value or a locked

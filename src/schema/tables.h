@@ -13,8 +13,6 @@ extern const struct schema_group schema_groups[]; /* by group name; ends with a 
 extern const struct type *const schema_types;     /* the named ones first, sorted bytewise by name */
 extern const int schema_type_count;               /* the named ones */
 extern const int schema_resource_count;
-extern const struct feature_gate schema_gates[]; /* sorted by name */
-extern const int schema_gate_count;
 
 /* No struct has more (compile.py checks), and no document of a struct nests deeper: JSONSchemaProps is the only type
  * that contains itself. */
