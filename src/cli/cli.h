@@ -35,6 +35,7 @@ const char *arg(const struct args *a, const char *option);                /* val
 int cli_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* prints `sampan: ...`; returns 1 */
 /* The value of an option is wrong: says so and returns EXIT_USAGE. */
 int cli_wrong(const struct args *a, const char *option, const char *why);
+int64_t cli_duration_s(const char *text); /* "1h0m0s", "24h", "90s", "0"; -1: no duration */
 #define OPTION_LOG_LEVEL                                                                                               \
     {                                                                                                                  \
         "log-level", "LEVEL", "debug, info, warn or error: the least that is logged", "info"                           \

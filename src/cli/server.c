@@ -122,6 +122,7 @@ static void on_rest(struct loop_timer *t)
                                    .writer = s->writer,
                                    .ca_pem = gate_ca_pem(s->gate),
                                    .cluster_cidr = str_of(arg(s->args, "cluster-cidr")),
+                                   .event_ttl_ms = cli_duration_s(arg(s->args, "event-ttl")) * 1000,
                                    .node_cidr_prefix = atoi(arg(s->args, "node-cidr-mask-size")),
                                    .csr = {.ctx = s->gate, .may_create = may_create_csr, .sign = sign_csr}});
     s->sched = sched_start(&(struct sched_opts){.loop = s->loop, .cache = s->cache, .writer = s->writer});
@@ -300,9 +301,8 @@ static int wrong_ranges(struct args *a)
 
 static int run(struct args *a)
 {
-    struct server s = {.args = a, .mem = a->mem, .loop = loop_new_uv()};
+    struct server s = {.args = a, .mem = a->mem};
     struct err err = ERR(a->mem);
-    loop_timer_init(s.loop, &s.rest, on_rest);
     const char *dir = arg(a, "data-dir"), *store = arg(a, "store"), *gates = arg(a, "feature-gates");
     if (strcmp(store, "sqlite") != 0 && strcmp(store, "memory") != 0)
         return cli_wrong(a, "store", str_fmtz(a->mem, "\"%s\" is neither sqlite nor memory", store));
@@ -310,9 +310,13 @@ static int run(struct args *a)
         return cli_wrong(a, "feature-gates", str_z(a->mem, err.message));
     if (set_log_level(a) || wrong_ranges(a))
         return EXIT_USAGE;
+    if (cli_duration_s(arg(a, "event-ttl")) <= 0)
+        return cli_wrong(a, "event-ttl", "must be a duration, such as 1h0m0s");
     int r = io_mkdir_p(dir, 0700);
     if (r < 0)
         return cli_fail("%s: %s", dir, strerror(-r));
+    s.loop = loop_new_uv();
+    loop_timer_init(s.loop, &s.rest, on_rest);
     for (int i = 0; i < 2; i++) {
         uv_signal_init(loop_uv_handle(s.loop), &s.signals[i]);
         s.signals[i].data = &s;
@@ -320,11 +324,11 @@ static int run(struct args *a)
     }
     if (open_store(&s, dir) || start(&s))
         return 1;
+    process_metrics_start();
     loop_run(s.loop);
     clean_up(&s);
     return s.exit_code;
 }
-    process_metrics_start();
 
 static const struct option_row options[] = {
     {"data-dir", "DIR", "state of the control plane", SAMPAN_DATA_DIR "/server"},
@@ -341,6 +345,7 @@ static const struct option_row options[] = {
     {"node-name", "NAME", "write credentials for an agent of this name on this machine to DIR/agent", NULL},
     {"ready-fd", "FD", "a line is written here when the API is ready (for sampan up)", NULL},
     {"registry-mirrors", "HOST=URL,...", "registries whose images are copied when HOST/IMAGE is pulled", NULL},
+    {"event-ttl", "DURATION", "how long Events are kept", "1h0m0s"},
     {"registry-grace", "SECONDS", "how long the image registry keeps what nothing refers to", "21600"},
     {"node-address", "IP", "address of that node; else this machine's", NULL},
     OPTION_LOG_LEVEL,

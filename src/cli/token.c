@@ -16,21 +16,6 @@
 
 #define SECRETS "/api/v1/namespaces/kube-system/secrets"
 
-/* "24h", "30m", "90s"; 0: for ever. -1: no duration. */
-static int64_t ttl_s(const char *text)
-{
-    static const char units[] = "smh";
-    static const int64_t seconds[] = {1, 60, 3600};
-    struct str s = str_of(text);
-    int64_t n;
-    const char *unit = s.len ? strchr(units, s.ptr[s.len - 1]) : NULL;
-    if (str_is(s, "0"))
-        return 0;
-    if (!unit || !str_to_i64(str_head(s, s.len - 1), &n) || n <= 0 || n > 1000000000)
-        return -1;
-    return n * seconds[unit - units];
-}
-
 static struct str random_word(struct arena *mem, size_t len)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
@@ -80,7 +65,7 @@ static int create(struct args *args)
 {
     struct arena *mem = args->mem;
     struct admin a;
-    int64_t ttl = ttl_s(arg(args, "ttl"));
+    int64_t ttl = cli_duration_s(arg(args, "ttl"));
     if (ttl < 0)
         return cli_wrong(args, "ttl", "must be a number with s, m or h, or 0 for no end");
     int r = admin_open(&a, mem, arg(args, "data-dir"));
