@@ -227,7 +227,8 @@ static bool with_slot(struct sealed_doc *s, const struct doc *d)
     return true;
 }
 
-static struct obj *seal(const struct resource *res, const struct doc *d, uint64_t rev, struct err *err)
+/* Header and bytes; *ret_rev_at is that of the slot. */
+static struct obj *pack(const struct resource *res, const struct doc *d, size_t *ret_rev_at, struct err *err)
 {
     char key_buf[OBJ_KEY_MAX];
     const struct doc *meta = doc_get(d, "metadata");
@@ -258,12 +259,31 @@ static struct obj *seal(const struct resource *res, const struct doc *d, uint64_
         o->owner_count = (uint16_t)f.owner_count;
         fill(o, &f, o->json.ptr, doc_str(meta, "name").len);
     }
+    *ret_rev_at = f.rev_at;
     scan_done(&f);
-    if (!whole || !slot_is_whole(o->json, o->rev_at)) {
+    if (!whole) {
         err_set(err, ERR_INTERNAL, "an object that is not canonical can't be stored");
         return obj_unref(o);
     }
-    obj_set_rev(o, rev);
+    return o;
+}
+
+struct obj *obj_made(const struct resource *res, const struct doc *d, struct err *err)
+{
+    size_t rev_at;
+    return pack(res, d, &rev_at, err);
+}
+
+static struct obj *seal(const struct resource *res, const struct doc *d, uint64_t rev, struct err *err)
+{
+    size_t rev_at;
+    struct obj *o = pack(res, d, &rev_at, err);
+    if (o && !slot_is_whole(o->json, rev_at)) {
+        err_set(err, ERR_INTERNAL, "an object that is not canonical can't be stored");
+        return obj_unref(o);
+    }
+    if (o)
+        obj_set_rev(o, rev);
     return o;
 }
 

@@ -43,6 +43,9 @@ struct obj {
  * or larger than OBJ_BYTES_MAX, with err UNAVAILABLE or TOO_LARGE; without metadata.name INTERNAL. d is only read. The
  * object starts with one reference, the caller's. */
 struct obj *obj_seal(const struct resource *res, const struct doc *d, uint64_t rev, struct err *err);
+/* The same of what is no object at rest but shown as one (what a node uses at present): no revision, in the JSON
+ * neither, and res is as given. Never for a store. */
+struct obj *obj_made(const struct resource *res, const struct doc *d, struct err *err);
 /* The same from bytes that were written by obj_seal before (the store's recovery). NULL: not such bytes. */
 struct obj *obj_load(const struct resource *res, struct str json, uint64_t rev);
 void obj_set_rev(struct obj *o, uint64_t rev); /* before anybody else sees it */

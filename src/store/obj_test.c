@@ -68,6 +68,21 @@ static void test_seal_replaces_a_revision_and_leaves_the_document(void **state)
     assert_true(doc_eq(d, obj_doc(mem, o)));
 }
 
+/* Shown as an object, never stored: the bytes are the document's. */
+static void test_made_has_no_revision(void **state)
+{
+    cleanup_arena struct arena *mem = arena_new();
+    struct err err = ERR(mem);
+    const char *text =
+        "{\"kind\":\"Deployment\",\"metadata\":{\"name\":\"a\",\"namespace\":\"n\",\"labels\":{\"l\":\"v\"}}}";
+    cleanup_obj struct obj *o = obj_made(&test_deployments, doc_parse(mem, str_of(text), NULL, &err), &err);
+    assert_non_null(o);
+    assert_true(str_is(o->json, text) && str_is(o->name, "a") && str_is(o->ns, "n") && o->rev == 0);
+    assert_true(str_is(obj_label_value(o, STR("l"), NULL), "v"));
+    assert_null(obj_made(&test_deployments, doc_parse(mem, STR("{\"metadata\":{}}"), NULL, &err), &err));
+    assert_int_equal(err.reason, ERR_INTERNAL);
+}
+
 static void test_load_equals_seal(void **state)
 {
     cleanup_obj struct obj *a = test_pod("web-1", "q\\\"uote");
@@ -214,6 +229,7 @@ int main(void)
         cmocka_unit_test(test_seal_extracts_fields),
         cmocka_unit_test(test_revision_fills_its_slot),
         cmocka_unit_test(test_seal_replaces_a_revision_and_leaves_the_document),
+        cmocka_unit_test(test_made_has_no_revision),
         cmocka_unit_test(test_load_equals_seal),
         cmocka_unit_test(test_name_with_escapes),
         cmocka_unit_test(test_load_refuses_other_bytes),
