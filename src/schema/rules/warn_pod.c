@@ -100,6 +100,8 @@ static bool says_apparmor(const struct doc *profile, struct str annotation)
 
 static void warn_container_annotations(struct visit *v, const struct doc *ctr)
 {
+    if (!doc_len(v->annotations)) /* as most: nothing to be put together for */
+        return;
     const struct doc *sc = doc_get(ctr, "securityContext");
     struct str name = doc_str(ctr, "name"),
                key = str_fmt(v->c->mem, "container.apparmor.security.beta.kubernetes.io/" STR_FMT, STR_ARG(name));
@@ -246,8 +248,8 @@ struct paths {
     struct str volume, what; /* `volume "x" (ConfigMap "y")` */
     struct file {
         struct str path, source;
-    } files[PATHS_COMPARED_MAX];
-    int count;
+    } * files; /* grown as needed: nearly every pod has a volume of three */
+    int count, cap;
 };
 
 static bool is_at_or_below(struct str path, struct str dir)
@@ -274,7 +276,12 @@ static void add_path(struct paths *p, struct str path, struct str source)
                         STR_ARG(str_quote(p->c->mem, p->volume)), STR_ARG(p->what), STR_ARG(file_text(p->c->mem, &own)),
                         STR_ARG(file_text(p->c->mem, f)));
     }
-    if (p->count < PATHS_COMPARED_MAX)
+    if (p->count == p->cap && p->cap < PATHS_COMPARED_MAX) {
+        int cap = p->cap ? p->cap * 2 : 4;
+        p->files = arena_grow(p->c->mem, p->files, sizeof(own) * (size_t)p->cap, sizeof(own) * (size_t)cap);
+        p->cap = cap;
+    }
+    if (p->count < p->cap)
         p->files[p->count++] = own;
 }
 
@@ -320,21 +327,19 @@ static void add_source(struct paths *p, const struct doc *source)
 
 static void warn_paths(struct rule_ctx *c, const struct doc *volume, struct str what, const struct doc *items)
 {
-    struct paths *p = arena_new_of(c->mem, struct paths);
-    *p = (struct paths){.c = c, .volume = doc_str(volume, "name"), .what = what};
-    add_items(p, items, STR_NULL);
+    struct paths p = {.c = c, .volume = doc_str(volume, "name"), .what = what};
+    add_items(&p, items, STR_NULL);
 }
 
 static void warn_projected(struct rule_ctx *c, const struct doc *volume)
 {
-    struct paths *p = arena_new_of(c->mem, struct paths);
-    *p = (struct paths){.c = c, .volume = doc_str(volume, "name"), .what = STR("Projected")};
+    struct paths p = {.c = c, .volume = doc_str(volume, "name"), .what = STR("Projected")};
     doc_each (source, doc_get(doc_get(volume, "projected"), "sources"))
         if (doc_len(source))
-            add_source(p, source);
+            add_source(&p, source);
         else
             schema_warn(c, "volume " STR_FMT " (Projected) has no sources provided",
-                        STR_ARG(str_quote(c->mem, p->volume)));
+                        STR_ARG(str_quote(c->mem, p.volume)));
 }
 
 static void warn_overlaps(struct rule_ctx *c, const struct doc *volume)
