@@ -23,6 +23,7 @@ struct api *api_free(struct api *a)
     if (!a)
         return NULL;
     tunnels_done(a);
+    usage_done(a);
     watches_done(a);
     memo_done(a);
     map_done(&a->tunnels);
@@ -363,6 +364,8 @@ static void to_resource(struct api_req *r)
         not_allowed(r);
     else if (is_review(r->res))
         handle_review(r);
+    else if (is_usage(r->res))
+        handle_usage(r);
     else if (!r->res->group[0] && !strcmp(r->res->name, "bindings"))
         handle_binding(r);
     else

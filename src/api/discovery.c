@@ -123,7 +123,7 @@ static void put_resource(struct arena *mem, struct doc *list, const struct resou
     put_verbs(mem, d, r->verbs);
     put_names(mem, d, "shortNames", r->short_names);
     put_names(mem, d, "categories", r->categories);
-    if (r->verbs & VERB_LIST) {
+    if (r->verbs & VERB_CREATE && r->verbs & VERB_LIST) { /* of what is stored */
         const struct resource *s = stored_res(r);
         struct str digest = sha256(mem, str_fmt(mem, "%s/%s/%s", s->group, s->version, s->kind));
         doc_put_str(mem, d, "storageVersionHash", str_base64(mem, str_head(digest, 8)));

@@ -95,6 +95,7 @@ struct api {
     struct list watches;         /* struct watch.link */
     struct loop_timer bookmarks; /* runs while some watch wants bookmarks */
     struct map tunnels;          /* node -> struct tunnel * */
+    struct map usage;            /* node -> struct usage_node *, of those that were asked lately */
     struct discovery *discovery;
     struct api_metrics *metrics;
     struct arena *mem;    /* of what lives as long as the api */
@@ -224,7 +225,7 @@ int parse_rev(struct api_req *r, struct str text, bool for_watch, uint64_t *ret)
 
 /* ---- send.c: a list on its way to the client, in bounded memory */
 struct list_meta {
-    uint64_t rev;
+    uint64_t rev; /* 0: of objects that have none */
     struct str cont;
     int64_t remaining; /* < 0: not told */
 };
@@ -266,6 +267,8 @@ void handle_eviction(struct api_req *r);
 void handle_token(struct api_req *r);
 void handle_review(struct api_req *r);
 bool is_review(const struct resource *res);
+void handle_usage(struct api_req *r); /* metrics.k8s.io */
+bool is_usage(const struct resource *res);
 void handle_connect(struct api_req *r); /* log, exec, attach, portforward, proxy */
 void handle_tunnel(struct api_req *r);
 bool handle_discovery(struct api_req *r); /* false: no such path */
@@ -291,6 +294,8 @@ int continue_decode(struct arena *mem, struct str token, struct str prefix, int6
 void watches_init(struct api *a);
 void watches_stop(struct api *a);
 void watches_done(struct api *a);
+/* ---- usage_nodes.c */
+void usage_done(struct api *a);
 /* ---- tunnel.c */
 void tunnels_done(struct api *a);
 void tunnel_dial(struct api *a, struct str node, struct str authority,

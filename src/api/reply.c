@@ -26,8 +26,10 @@ static void reply_table(struct api_req *r, int code, const struct obj *o, struct
         reply_err(r);
         return;
     }
-    sb_addf(&b, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/%s\",\"metadata\":{\"resourceVersion\":\"%llu\"},",
-            v->m.beta ? "v1beta1" : "v1", (unsigned long long)o->rev);
+    sb_addf(&b, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/%s\",\"metadata\":{", v->m.beta ? "v1beta1" : "v1");
+    if (o->rev)
+        sb_addf(&b, "\"resourceVersion\":\"%llu\"", (unsigned long long)o->rev);
+    sb_addz(&b, "},");
     table_columns(&b, r->res);
     sb_addz(&b, ",\"rows\":[");
     view_put(r->mem, v, o, loop_wall_ms(r->api->loop), &b);

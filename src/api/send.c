@@ -61,6 +61,10 @@ static void release_chunk(void *owner)
 
 static void put_list_meta(const struct lister *l, struct sb *out)
 {
+    if (!l->meta.rev) {
+        sb_addz(out, "\"metadata\":{},");
+        return;
+    }
     sb_addf(out, "\"metadata\":{\"resourceVersion\":\"%llu\"", (unsigned long long)l->meta.rev);
     if (l->meta.cont.len)
         sb_addf(out, ",\"continue\":\"" STR_FMT "\"", STR_ARG(l->meta.cont));
@@ -95,7 +99,8 @@ static struct str pb_meta(struct lister *l)
 {
     struct doc *d = doc_new_object(l->r->mem);
     struct sb b = SB(l->r->mem);
-    doc_put_str(l->r->mem, d, "resourceVersion", str_fmt(l->r->mem, "%llu", (unsigned long long)l->meta.rev));
+    if (l->meta.rev)
+        doc_put_str(l->r->mem, d, "resourceVersion", str_fmt(l->r->mem, "%llu", (unsigned long long)l->meta.rev));
     if (l->meta.cont.len)
         doc_put_str(l->r->mem, d, "continue", l->meta.cont);
     if (l->meta.remaining >= 0)

@@ -21,6 +21,7 @@ const struct default_role default_roles[] = {
     {NULL, "system:aggregate-to-admin", "aggregate-to-admin", NULL},
     {NULL, "system:aggregate-to-edit", "aggregate-to-edit", NULL},
     {NULL, "system:aggregate-to-view", "aggregate-to-view", NULL},
+    {NULL, "system:aggregated-metrics-reader", "aggregate-to-view", NULL}, /* and so to edit and admin */
     {NULL, "system:node", NULL, NULL},
     {NULL, "system:kubelet-api-admin", NULL, NULL},
     {NULL, "system:node-bootstrapper", NULL, NULL},
@@ -103,6 +104,7 @@ const struct role_rule default_rules[] = {
     {"system:aggregate-to-view", READ, "batch", "cronjobs cronjobs/status jobs jobs/status", NULL, NULL},
     {"system:aggregate-to-view", READ, "networking.k8s.io", "ingresses ingresses/status networkpolicies", NULL, NULL},
     {"system:aggregate-to-view", READ, "policy", "poddisruptionbudgets poddisruptionbudgets/status", NULL, NULL},
+    {"system:aggregated-metrics-reader", READ, "metrics.k8s.io", "nodes pods", NULL, NULL},
 
     {"system:node", "create", "authentication.k8s.io", "tokenreviews", NULL, NULL},
     {"system:node", "create", "authorization.k8s.io", "localsubjectaccessreviews subjectaccessreviews", NULL, NULL},

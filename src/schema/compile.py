@@ -12,10 +12,11 @@ import sys
 BUILTIN = {
     "string": "STRING", "bool": "BOOL", "int32": "INT32", "int64": "INT64", "double": "DOUBLE", "bytes": "BYTES",
     "Quantity": "QUANTITY", "IntOrString": "INT_OR_STRING", "Time": "TIME", "MicroTime": "MICRO_TIME",
-    "RawExtension": "RAW", "FieldsV1": "FIELDS_V1", "JSON": "JSON",
+    "Duration": "DURATION", "RawExtension": "RAW", "FieldsV1": "FIELDS_V1", "JSON": "JSON",
 }
 # Go structs: omitempty never drops them, so a value (not a pointer) is always written.
-VALUE_STRUCTS = {"STRUCT", "QUANTITY", "INT_OR_STRING", "TIME", "MICRO_TIME", "RAW", "FIELDS_V1", "JSON", "EITHER"}
+VALUE_STRUCTS = {"STRUCT", "QUANTITY", "INT_OR_STRING", "TIME", "MICRO_TIME", "DURATION", "RAW", "FIELDS_V1", "JSON",
+                 "EITHER"}
 VERBS = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "connect"]
 VERB_BITS = {v: "VERB_" + ("DELETE_COLLECTION" if v == "deletecollection" else v.upper()) for v in VERBS}
 FIELDS_MAX = 96  # SCHEMA_FIELDS_MAX in tables.h

@@ -10,6 +10,7 @@ static const struct {
     {"meta.v1.", "io.k8s.apimachinery.pkg.apis.meta.v1."},
     {"apiextensions.v1.", "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."},
     {"apiregistration.v1.", "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1."},
+    {"metrics.v1beta1.", "io.k8s.metrics.pkg.apis.metrics.v1beta1."},
 };
 
 struct str openapi_type_name(struct arena *mem, const struct type *t)

@@ -14,19 +14,13 @@ struct str type_short_name(const struct type *t)
 struct str type_go_name(struct arena *mem, const struct type *t)
 {
     static const char *const words[] = {
-        [TYPE_STRING] = "string",
-        [TYPE_BOOL] = "bool",
-        [TYPE_INT32] = "int32",
-        [TYPE_INT64] = "int64",
-        [TYPE_DOUBLE] = "float64",
-        [TYPE_BYTES] = "[]uint8",
-        [TYPE_QUANTITY] = "string",
-        [TYPE_INT_OR_STRING] = "intstr.IntOrString",
-        [TYPE_TIME] = "string",
-        [TYPE_MICRO_TIME] = "string",
-        [TYPE_RAW] = "runtime.RawExtension",
-        [TYPE_FIELDS_V1] = "v1.FieldsV1",
-        [TYPE_JSON] = "v1.JSON",
+        [TYPE_STRING] = "string",         [TYPE_BOOL] = "bool",
+        [TYPE_INT32] = "int32",           [TYPE_INT64] = "int64",
+        [TYPE_DOUBLE] = "float64",        [TYPE_BYTES] = "[]uint8",
+        [TYPE_QUANTITY] = "string",       [TYPE_INT_OR_STRING] = "intstr.IntOrString",
+        [TYPE_TIME] = "string",           [TYPE_MICRO_TIME] = "string",
+        [TYPE_DURATION] = "string",       [TYPE_RAW] = "runtime.RawExtension",
+        [TYPE_FIELDS_V1] = "v1.FieldsV1", [TYPE_JSON] = "v1.JSON",
         [TYPE_EITHER] = "v1.JSON",
     };
     if (t->name) {
@@ -111,6 +105,8 @@ struct doc *field_zero(struct arena *mem, const struct field *f)
         return doc_new_int(mem, 0);
     case TYPE_QUANTITY:
         return doc_new_str(mem, STR("0"));
+    case TYPE_DURATION:
+        return doc_new_str(mem, STR("0s"));
     case TYPE_STRUCT:
         zero = doc_new_object(mem);
         schema_order(mem, f->type, zero);

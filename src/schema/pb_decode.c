@@ -127,6 +127,22 @@ static int get_quantity(struct decoder *d, struct str bytes, struct doc **ret)
 }
 
 /* The JSON, or another envelope, that a RawExtension carries. */
+static int get_duration(struct decoder *d, struct str bytes, struct doc **ret)
+{
+    struct wire w = wire_of(bytes);
+    uint32_t field;
+    enum wire_type type;
+    int64_t ns = 0;
+    while (wire_next(&w, &field, &type)) {
+        if (field == 1 && type == WIRE_VARINT)
+            ns = (int64_t)wire_varint(&w);
+        else
+            wire_skip(&w, type);
+    }
+    *ret = doc_new_str(d->mem, duration_format(d->mem, ns));
+    return w.bad ? -1 : 0;
+}
+
 static int get_raw(struct decoder *d, struct str bytes, struct doc **ret)
 {
     struct str raw;
@@ -174,6 +190,8 @@ static int get_bytes(struct decoder *d, const struct type *t, struct str bytes, 
     case TYPE_TIME:
     case TYPE_MICRO_TIME:
         return get_time(d, bytes, t->kind == TYPE_MICRO_TIME, ret);
+    case TYPE_DURATION:
+        return get_duration(d, bytes, ret);
     case TYPE_LIST:
         return get_list_wrapped(d, t, bytes, ret);
     case TYPE_EITHER:

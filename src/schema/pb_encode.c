@@ -35,6 +35,13 @@ static void put_time(struct sb *out, const struct doc *v, bool micro)
     wire_put_uint(out, 2, micro ? (uint64_t)nano : 0);
 }
 
+static void put_duration(struct sb *out, const struct doc *v)
+{
+    int64_t ns = 0;
+    duration_parse(doc_string(v), &ns);
+    wire_put_uint(out, 1, (uint64_t)ns);
+}
+
 static void put_int_or_string(struct sb *out, const struct doc *v)
 {
     bool is_string = doc_is(v, DOC_STRING);
@@ -105,6 +112,9 @@ static int put_value(struct sb *out, const struct type *t, uint32_t n, const str
     case TYPE_TIME:
     case TYPE_MICRO_TIME:
         put_time(out, v, t->kind == TYPE_MICRO_TIME);
+        break;
+    case TYPE_DURATION:
+        put_duration(out, v);
         break;
     case TYPE_LIST: /* wrapped in a message of its own */
         doc_each (item, v)

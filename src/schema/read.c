@@ -147,6 +147,17 @@ static void read_int_or_string(struct reader *r, struct doc *v)
 }
 
 /* Go's zero time is null: the member then goes, and comes back as null where Go always writes it. */
+static void read_duration(struct reader *r, struct doc *v)
+{
+    int64_t ns;
+    if (v->type != DOC_STRING)
+        problem(r, str_fmt(r->mem, "json: cannot unmarshal %s into Go value of type string", go_word(v)));
+    else if (!duration_parse(v->s, &ns))
+        problem(r, str_fmt(r->mem, "time: invalid duration " STR_FMT, STR_ARG(str_quote(r->mem, v->s))));
+    else
+        v->s = duration_format(r->mem, ns);
+}
+
 static void read_time(struct reader *r, struct doc *v, bool micro)
 {
     int64_t sec;
@@ -287,6 +298,9 @@ static void read_value(struct reader *r, const struct type *t, struct doc *v, co
     case TYPE_TIME:
     case TYPE_MICRO_TIME:
         read_time(r, v, t->kind == TYPE_MICRO_TIME);
+        return;
+    case TYPE_DURATION:
+        read_duration(r, v);
         return;
     case TYPE_EITHER:
         read_either(r, t, v, spot, at);

@@ -136,6 +136,15 @@ static const struct {
      "1000"
      "1a0468747470"
      "2800"},
+    {"durations are Go's, and nanoseconds on the wire", "metrics.v1beta1.NodeMetrics",
+     "{\"timestamp\":\"1970-01-01T00:00:01Z\",\"window\":\"1500ms\",\"usage\":{\"cpu\":\"250000000n\"}}",
+     "{\"metadata\":{},\"timestamp\":\"1970-01-01T00:00:01Z\",\"window\":\"1.5s\",\"usage\":{\"cpu\":\"250m\"}}",
+     "0a100a0012001a0022002a00320038004200"
+     "120408011000"
+     "1a060880dea0cb05"
+     "220d0a0363707512060a043235306d"},
+    {"no duration", "metrics.v1beta1.NodeMetrics", "{}",
+     "{\"metadata\":{},\"timestamp\":null,\"window\":\"0s\",\"usage\":null}", NULL},
     {"nulls are absent", "core.v1.PodSpec", "{\"containers\":[],\"hostname\":null,\"nodeSelector\":null}",
      "{\"containers\":null}", NULL},
 };

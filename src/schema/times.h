@@ -1,5 +1,6 @@
-/* schema/times.h - RFC 3339 as metav1.Time and MicroTime read and write it. Pure functions. May use base/.
- * Source: apimachinery pkg/apis/meta/v1 time.go, Go's time.Parse. */
+/* schema/times.h - RFC 3339 as metav1.Time and MicroTime read and write it, and Go's durations, which metav1.Duration
+ * writes. Pure functions. May use base/. Source: apimachinery pkg/apis/meta/v1 time.go, Go's time.Parse, ParseDuration
+ * and Duration.String. */
 #ifndef SAMPAN_SCHEMA_TIMES_H
 #define SAMPAN_SCHEMA_TIMES_H
 
@@ -13,5 +14,9 @@ bool time_parse(struct arena *mem, struct str text, bool micro, int64_t *ret_sec
                 struct str *ret_why);
 /* In UTC, whole seconds or six digits. Years 0 to 9999. */
 struct str time_format(struct arena *mem, int64_t sec, int32_t nano, bool micro);
+
+/* "1h15m30.918s", "-1.5h", "0". false: no duration, or more than 64 bits of nanoseconds. */
+bool duration_parse(struct str text, int64_t *ret_ns);
+struct str duration_format(struct arena *mem, int64_t ns); /* "1h0m0.5s", "15ms", "0s" */
 
 #endif

@@ -1,11 +1,16 @@
-"""What node, pods and containers use, from the kubelet's endpoint: the Summary and Prometheus' text; who may read it."""
+"""What node, pods and containers use: from the kubelet's endpoint the Summary and Prometheus' text, from the server
+metrics.k8s.io and `kubectl top`; who may read it."""
+import http.client
 import json
 import re
-import shutil
+import signal
 import ssl
-import http.client
+import time
 
-from cluster import SLEEP, cluster, container_of, eventually, ns, shell # noqa: F401 (fixtures)
+import pytest
+
+from cluster import SLEEP, cluster, container_of, eventually, find_tool, ns, shell # noqa: F401 (fixtures)
+from conftest import KUBECTLS
 
 
 def read(ns, path):
@@ -62,9 +67,9 @@ def test_usage_is_what_was_used(ns):
     assert cadvisor['machine_memory_bytes'][''] > 1 << 28
     own = families(read(ns, '/metrics'))
     assert own['kubelet_running_pods'][''] >= 1 and own['kubelet_node_name'] == {f'node="{ns.cluster.node}"': 1}
-    if shutil.which('promtool'):
+    if find_tool('promtool'):
         for path in ('/metrics', '/metrics/resource', '/metrics/cadvisor'):
-            r = ns.lab.run('promtool', 'check', 'metrics', input=read(ns, path), check=False)
+            r = ns.lab.run(find_tool('promtool'), 'check', 'metrics', input=read(ns, path), check=False)
             assert 'error' not in r.stderr.lower(), r.stderr
 
 
@@ -93,3 +98,101 @@ def test_who_may_read_usage(ns):
     assert [code('/stats/summary', tokens[n]) for n in ('stats', 'metrics')] == [200, 403]
     assert [code('/metrics/cadvisor', tokens[n]) for n in ('stats', 'metrics')] == [403, 200]
     assert code('/metrics/resource', tokens['metrics']) == 200 and code('/metrics/none', tokens['metrics']) == 404
+
+
+METRICS = '/apis/metrics.k8s.io/v1beta1'
+BUSY = shell('dd if=/dev/urandom of=/dev/shm/f bs=1M count=50 2>/dev/null; while :; do :; done',
+             resources={'limits': {'cpu': '200m', 'memory': '100Mi'}})
+
+
+def milli(text):
+    return {'n': 1e-6, 'u': 1e-3, 'm': 1}[text[-1]] * int(text[:-1]) if not text.isdigit() else int(text) * 1000
+
+
+def mebi(text):
+    return {'Ki': 2.0 ** -10, 'Mi': 1, 'Gi': 1024}[text[-2:]] * int(text[:-2]) if not text.isdigit() else int(text) / 2 ** 20
+
+
+def rows(text):
+    return [line.split() for line in text.splitlines()]
+
+
+def test_a_node_that_does_not_answer_is_left_out(cluster):
+    """In time, with its pods; and is back as soon as it answers."""
+    agent, began = cluster.process('agent'), time.monotonic()
+    cluster.kill(agent, signal.SIGSTOP)
+    try:
+        assert cluster.api.call('GET', METRICS + '/nodes')['items'] == []
+        assert cluster.api.request('GET', f'{METRICS}/nodes/{cluster.node}')[1]['message'] == \
+            f'nodemetrics.metrics.k8s.io "{cluster.node}" not found'
+        assert 2 <= time.monotonic() - began < 10  # two seconds each
+    finally:
+        cluster.kill(agent, signal.SIGCONT)
+    eventually(lambda: [n['metadata']['name'] for n in cluster.api.call('GET', METRICS + '/nodes')['items']] == [cluster.node], 20)
+
+
+@pytest.fixture(scope='module')
+def used(cluster):
+    """A namespace with pods of known use, as soon as they have it."""
+    ns = cluster.namespace('used')
+    ns.pod('busy', BUSY, shell(SLEEP, 'quiet'), labels={'app': 'busy', 'tier': 'x'})
+    ns.pod('other', shell(SLEEP), labels={'app': 'other'})
+    ns.ready('busy'), ns.ready('other')
+    eventually(lambda: ns.kubectl('exec', 'busy', '-c', 'c', '--', 'sh', '-c', '[ $(stat -c %s /dev/shm/f) = 52428800 ]',
+                                  check=False).returncode == 0, 60)
+    yield ns
+    cluster.remove_namespace(ns)
+
+
+def test_kubectl_top_of_every_version(used):
+    ns = used
+    for version, path in sorted(KUBECTLS.items()):
+        def top(*argv):
+            return rows(ns.lab.run(path, 'top', *argv, '--no-headers').stdout)
+        (node, cpu, percent, memory, part), = top('nodes')
+        assert node == ns.cluster.node and milli(cpu) >= 100 and mebi(memory) > 50 and percent[-1] == part[-1] == '%', version
+        pods = {r[0]: r[1:] for r in top('pods', '-n', ns.name)}
+        assert sorted(pods) == ['busy', 'other']
+        assert 100 <= milli(pods['busy'][0]) <= 260 and 50 <= mebi(pods['busy'][1]) < 60, (version, pods)
+        all_containers = [r for r in top('pods', '-A', '--containers') if r[0] == ns.name]
+        assert sorted(r[1:3] for r in all_containers) == [['busy', 'c'], ['busy', 'quiet'], ['other', 'c']]
+        assert top('pods', '-n', ns.name, '-l', 'app=other')[0][0] == 'other'
+        assert top('pod', 'busy', '-n', ns.name)[0][0] == 'busy'
+        assert [r[0] for r in top('pods', '-n', ns.name, '--sort-by=cpu')] == ['busy', 'other'], version
+        assert [r[0] for r in top('pods', '-n', ns.name, '--sort-by=memory')] == ['busy', 'other'], version
+        table = rows(ns.lab.run(path, '-n', ns.name, 'get', 'podmetrics').stdout)
+        assert table[0] == ['NAME', 'CPU', 'MEMORY', 'WINDOW'] and [r[0] for r in table[1:]] == ['busy', 'other'], version
+        assert rows(ns.lab.run(path, 'get', 'nodemetrics').stdout)[1][0] == node
+
+
+def test_the_metrics_api(used):
+    ns = used
+    base = f'{METRICS}/namespaces/{ns.name}/pods'
+    one = ns.api.call('GET', base + '/busy')
+    assert list(one) == ['kind', 'apiVersion', 'metadata', 'timestamp', 'window', 'containers'] and one['kind'] == 'PodMetrics'
+    assert one['metadata']['labels'] == {'app': 'busy', 'tier': 'x'} and 'resourceVersion' not in one['metadata']
+    c, quiet = one['containers']
+    assert (c['name'], quiet['name']) == ('c', 'quiet') and milli(quiet['usage']['cpu']) < 50
+    assert 100 <= milli(c['usage']['cpu']) <= 260 and 50 <= mebi(c['usage']['memory']) < 60
+    assert re.fullmatch(r'[\d.]+m?s', one['window'])
+    assert ns.api.call('GET', base + '/busy')['containers'] == one['containers']  # asked again at once: not of the node
+    found = ns.api.call('GET', base + '?labelSelector=tier')
+    assert found['kind'] == 'PodMetricsList' and found['metadata'] == {} and [p['metadata']['name'] for p in found['items']] == ['busy']
+    assert [p['metadata']['name'] for p in ns.api.call('GET', base + '?fieldSelector=metadata.name%3Dother')['items']] == ['other']
+    assert {p['metadata']['namespace'] for p in ns.api.call('GET', METRICS + '/pods')['items']} >= {ns.name}
+    node = ns.api.call('GET', f'{METRICS}/nodes/{ns.cluster.node}')
+    assert node['kind'] == 'NodeMetrics' and node['metadata']['labels']['kubernetes.io/hostname'] == ns.cluster.node
+    assert ns.api.call('GET', METRICS + '/nodes?labelSelector=nothing')['items'] == []
+    for path, code, message in ((base + '/none', 404, 'pods "none" not found'),
+                                (METRICS + '/nodes/none', 404, 'nodes "none" not found'),
+                                (base + '?watch=true', 405, 'the server does not allow this method on the requested resource')):
+        status, answer = ns.api.request('GET', path)
+        assert (status, answer['message']) == (code, message)
+    ns.pod('waiting', shell(SLEEP), nodeSelector={'no': 'where'})
+    status, answer = ns.api.request('GET', base + '/waiting')
+    assert (status, answer['message']) == (404, f'podmetrics.metrics.k8s.io "{ns.name}/waiting" not found')
+    resources = ns.api.call('GET', METRICS)['resources']
+    assert [(r['name'], r['kind'], r['verbs']) for r in resources] == [('nodes', 'NodeMetrics', ['get', 'list']), ('pods', 'PodMetrics', ['get', 'list'])]
+    assert ns.kubectl('auth', 'can-i', 'list', 'pods.metrics.k8s.io', '--as', 'x', check=False).stdout.strip() == 'no'
+    ns.kubectl('create', 'rolebinding', 'v', '--clusterrole=view', '--user=x')
+    assert eventually(lambda: ns.kubectl('auth', 'can-i', 'list', 'pods.metrics.k8s.io', '--as', 'x', check=False).stdout.strip() == 'yes', 5)

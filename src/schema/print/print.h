@@ -61,6 +61,6 @@ print_fn print_namespace, print_config_map, print_secret, print_service_account,
     print_persistent_volume, print_persistent_volume_claim, print_storage_class, print_volume_attributes_class,
     print_volume_attachment, print_csi_node, print_csi_driver, print_csi_storage_capacity, print_deployment,
     print_replica_set, print_replication_controller, print_stateful_set, print_daemon_set, print_job, print_cron_job,
-    print_controller_revision;
+    print_controller_revision, print_node_metrics, print_pod_metrics;
 
 #endif
