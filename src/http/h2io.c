@@ -205,6 +205,13 @@ static void resume(struct h2_stream *st)
     h2_session_wake(st->h);
 }
 
+/* How much may wait on one stream: many share what a connection may hold. */
+static size_t high_bytes(const struct h2_session *h)
+{
+    size_t share = H2_CONN_QUEUE_BYTES / (size_t)(h->stream_count > 0 ? h->stream_count : 1);
+    return share > STREAM_HIGH_BYTES ? STREAM_HIGH_BYTES : share < STREAM_LOW_BYTES ? STREAM_LOW_BYTES : share;
+}
+
 bool h2_stream_write(struct h2_stream *st, struct stream_buf buf)
 {
     if (st->closed || st->ended) {
@@ -215,8 +222,9 @@ bool h2_stream_write(struct h2_stream *st, struct stream_buf buf)
         st->moved_ms = loop_now_ms(st->h->loop);
     sendq_push(&st->q, buf);
     resume(st);
-    st->high = st->high || st->q.bytes > STREAM_HIGH_BYTES;
-    return st->q.bytes <= STREAM_HIGH_BYTES;
+    size_t high = high_bytes(st->h);
+    st->high = st->high || st->q.bytes > high;
+    return st->q.bytes <= high;
 }
 
 void h2_stream_end(struct h2_stream *st)

@@ -15,6 +15,7 @@
 enum {
     H2_STREAM_WINDOW_BYTES = 256 << 10, /* what a peer may send on one stream ahead of us */
     H2_CONN_WINDOW_BYTES = 1 << 20,
+    H2_CONN_QUEUE_BYTES = 4 << 20, /* what may wait to be sent; but STREAM_LOW_BYTES of each stream always may */
     H2_RESETS_BURST = 200, /* rapid reset: so many at once, and so many a second, before the connection is closed */
     H2_RESETS_PER_S = 50,
     H2_CONTINUATIONS_MAX = 8,
