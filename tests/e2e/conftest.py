@@ -42,6 +42,10 @@ def find_kubectls():
     return found or ({'any': plain} if plain else {})
 
 
+def pytest_configure(config):
+    config.addinivalue_line('markers', 'memory: bounds memory; strict on a binary without sanitizers (./check --long)')
+
+
 KUBECTLS = find_kubectls()
 NUMBERS = itertools.count(1)
 

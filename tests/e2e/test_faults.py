@@ -346,6 +346,7 @@ def test_slow_clients_do_not_hold_others_up(cp):
         s.close()
 
 
+@pytest.mark.memory
 def test_watchers_that_never_read(own):
     cp = own()
     assert cp.post(CM, config_map('big')).code == 201
@@ -375,6 +376,7 @@ def test_watchers_that_never_read(own):
         s.close()
 
 
+@pytest.mark.memory
 def test_clients_that_hold_memory(own):
     """Answers that nobody reads, requests ahead of their answers, bodies without end, strangers with megabytes."""
     cp = own()
@@ -407,6 +409,7 @@ def test_clients_that_hold_memory(own):
     assert cp.post(CM, config_map('after', data={'a': 'x' * 900000})).code == 201
 
 
+@pytest.mark.memory
 def test_a_thousand_watchers(own):
     cp = own()
     before = cp.rss_kib()

@@ -556,6 +556,7 @@ def test_curl_learns_why_and_pushes(server, repo, tmp_path, version):
     assert r.stdout == '201' and repo.has(b), r
 
 
+@pytest.mark.memory
 def test_memory_while_pushing(server, repo):
     """A blob of 64 MB each way costs the server no memory to speak of."""
     if memory_slack() > 1:

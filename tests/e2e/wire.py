@@ -11,6 +11,7 @@ import socket
 import ssl
 import subprocess
 import tempfile
+import threading
 import time
 
 
@@ -27,7 +28,8 @@ def find_binary():
 
 
 def memory_slack():
-    """A sanitizer puts walls around memory and keeps what is freed: with it only the order of a limit can be tested."""
+    """A sanitizer puts walls around memory and keeps what is freed: with it only the order of a limit can be tested. Who
+    uses this is marked pytest.mark.memory: ./check --long runs those on a release build too, where limits are limits."""
     with open(find_binary(), 'rb') as f:
         return 12 if b'__asan_init' in f.read() else 1
 
@@ -132,8 +134,10 @@ class Server:
         with open(self.kubeconfig()) as f:
             text = f.read()
         for path, field in ((crt, 'client-certificate-data'), (key, 'client-key-data')):
-            with open(path, 'wb') as out:
+            part = f'{path}.{threading.get_ident()}'  # another thread may be reading it
+            with open(part, 'wb') as out:
                 out.write(base64.b64decode(re.search(field + r': (\S+)', text).group(1)))
+            os.replace(part, path)
         return crt, key
 
     def context(self, who='admin', alpn=None):
