@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "base/metrics.h"
 #include "control/queue.h"
 
 struct world {
@@ -121,11 +122,40 @@ static void test_memo_is_kept_until_a_failure(void **state)
     assert_int_equal(memo, 0);
 }
 
+static double shown(const char *family)
+{
+    cleanup_arena struct arena *mem = arena_new();
+    struct sb text = SB(mem);
+    metrics_print(&text);
+    const char *line = strstr(str_z(mem, sb_str(&text)), str_fmtz(mem, "\n%s{name=\"test\"} ", family));
+    assert_non_null(line);
+    return strtod(strchr(line, ' '), NULL);
+}
+
+static void test_metrics_tell_what_runs_now(void **state)
+{
+    struct world *w = *state;
+    double before = shown("workqueue_adds_total");
+    queue_add(w->q, STR("a"));
+    expect_next(w, "a");
+    loop_sim_run(w->loop, 2000);
+    queue_add(w->q, STR("b")), queue_add(w->q, STR("c"));
+    expect_next(w, "b");
+    loop_sim_run(w->loop, 1000);
+    assert_true(shown("workqueue_adds_total") == before + 3);
+    assert_true(shown("workqueue_depth") == 1);
+    assert_true(shown("workqueue_unfinished_work_seconds") == 4);
+    assert_true(shown("workqueue_longest_running_processor_seconds") == 3);
+    queue_done(w->q, STR("a"), false, 0);
+    assert_true(shown("workqueue_longest_running_processor_seconds") == 1);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
-    const struct CMUnitTest tests[] = {T(test_a_key_waits_once_in_order), T(test_a_running_key_runs_again_afterwards),
-                                       T(test_backoff_doubles_and_is_forgotten), T(test_the_earliest_delay_stands),
-                                       T(test_memo_is_kept_until_a_failure)};
+    const struct CMUnitTest tests[] = {
+        T(test_a_key_waits_once_in_order),        T(test_a_running_key_runs_again_afterwards),
+        T(test_backoff_doubles_and_is_forgotten), T(test_the_earliest_delay_stands),
+        T(test_memo_is_kept_until_a_failure),     T(test_metrics_tell_what_runs_now)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
