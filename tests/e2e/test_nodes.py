@@ -54,6 +54,16 @@ def test_pods_reach_each_other_across_nodes(two, ns):
     assert ask(ns, 'there', here) == 'here'
 
 
+def test_top_asks_both_nodes(two, ns):
+    serve(ns, 'here', two.cluster.node), serve(ns, 'there', 'n2')
+
+    def top(*what):
+        return sorted(line.split()[0] for line in two.cluster.kubectl('top', *what, '--no-headers').stdout.splitlines())
+    assert top('nodes') == sorted([two.cluster.node, 'n2'])
+    assert top('pods', '-n', ns.name) == ['here', 'there']
+    assert top('nodes', '-l', 'kubernetes.io/hostname=n2') == ['n2']
+
+
 def test_services_and_names_lead_to_other_nodes(two, ns):
     serve(ns, 'far', 'n2', labels={'app': 'web'})
     serve(ns, 'near', two.cluster.node)
