@@ -95,6 +95,10 @@ static void on_end(struct exchange *x)
         r->job->r = NULL;
     r->api->reads -= r->counted_read;
     r->api->writes -= r->counted_write;
+    if (!r->res && r->info.is_resource) { /* refused before that mattered */
+        r->res = schema_resource(r->info.group, r->info.version, r->info.resource);
+        r->sub = r->res && r->info.sub.len ? resource_subresource(r->res, r->info.sub) : NULL;
+    }
     count_long_running(r, -1);
     count_request(r, x->status, loop_now_us(r->api->loop) - x->start_us);
 }
@@ -347,9 +351,9 @@ static void to_resource(struct api_req *r)
     }
     if (r->err.reason) /* answered */
         return;
-    bool connect = r->sub && r->sub->verbs & VERB_CONNECT;
     if (r->is_long)
         count_long_running(r, 1);
+    bool connect = r->sub && r->sub->verbs & VERB_CONNECT;
     if (!connect && negotiate(exchange_header(r->x, "accept"), !strcmp(r->info.verb, "watch"), &r->out, &r->err) < 0) {
         r->out = (struct media){0};
         reply_err(r);
@@ -390,10 +394,10 @@ static const struct path_row {
     {"/", false, handle_root},
     {"/version", false, handle_version},
     {"/metrics", false, handle_metrics},
+    {"/metrics/slis", false, handle_slis},
     {"/openapi/v2", false, handle_openapi},
     {"/openapi/v3", true, handle_openapi},
     {"/.well-known/openid-configuration", false, handle_openid},
-    {"/metrics/slis", false, handle_slis},
     {"/openid/v1/jwks", false, handle_jwks},
 };
 

@@ -275,12 +275,12 @@ bool handle_discovery(struct api_req *r); /* false: no such path */
 void handle_health(struct api_req *r, struct str which);
 void handle_version(struct api_req *r);
 void handle_metrics(struct api_req *r);
-void handle_root(struct api_req *r);
-void handle_openapi(struct api_req *r);
-
 void handle_slis(struct api_req *r);
 struct doc *version_doc(const struct api *a, struct arena *mem); /* what /version says */
 #define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
+void handle_root(struct api_req *r);
+void handle_openapi(struct api_req *r);
+
 /* The Scale of an object. */
 struct doc *scale_of(struct arena *mem, const struct resource *res, const struct doc *obj);
 
@@ -304,7 +304,7 @@ void tunnel_dial(struct api *a, struct str node, struct str authority,
 
 /* ---- metrics.c */
 void count_request(const struct api_req *r, int code, int64_t us);
+void count_long_running(struct api_req *r, int by); /* 1 when it begins, -1 when it ends */
 void count_watch_event(struct api *a, const struct resource *res, size_t bytes);
 
 #endif
-void count_long_running(struct api_req *r, int by); /* 1 when it begins, -1 when it ends */

@@ -83,6 +83,8 @@ def test_requests_are_counted_where_they_belong(cp):
     assert cp.post(CM + '?dryRun=All', config_map('not')).code == 201
     assert cp.get(CM + '/counted').code == 200
     assert cp.get(CM + '/none').code == 404
+    assert cp.get(CM + '/none', headers={'Impersonate-User': 'bob'}).code == 403
+    assert cp.get(CM, who=None).code == 401
     after = scrape(cp)
 
     def more(name, **labels):
@@ -90,8 +92,9 @@ def test_requests_are_counted_where_they_belong(cp):
     n = 'apiserver_request_total'
     assert more(n, verb='POST', code='201', dry_run='') == 1 and more(n, verb='POST', code='201', dry_run='All') == 1
     assert more(n, verb='GET', code='200', scope='resource') == 1 and more(n, verb='GET', code='404') == 1
+    assert more(n, verb='GET', code='403') == 1 and more(n, verb='LIST', code='401', scope='namespace') == 1
     for h in ('apiserver_request_duration_seconds', 'apiserver_request_sli_duration_seconds'):
-        assert more(h + '_count', verb='GET') == 2 and 0 < more(h + '_sum', verb='GET') < 5
+        assert more(h + '_count', verb='GET') == 3 and 0 < more(h + '_sum', verb='GET') < 5
     assert more('apiserver_storage_objects') == 0
     for name, labels in (('apiserver_storage_objects', {'resource': 'configmaps'}),
                          ('apiserver_resource_objects', {'group': '', 'resource': 'configmaps'})):
