@@ -434,7 +434,7 @@ static void test_limit_ranges(void **state)
 #undef POD
 #define CLAIM(size)                                                                                                    \
     "{'metadata':{'name':'c'},'spec':{'accessModes':['ReadWriteOnce'],'resources':{'requests':{'storage':'" size "'}}" \
-                                                                                                                 "}}"
+    "}}"
     refused(create(w, "", "persistentvolumeclaims", "ns", CLAIM("1Mi")), ERR_FORBIDDEN,
             "minimum storage usage per PersistentVolumeClaim is 1Gi, but request is 1Mi");
     refused(create(w, "", "persistentvolumeclaims", "ns", CLAIM("3Gi")), ERR_FORBIDDEN,

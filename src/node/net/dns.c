@@ -218,4 +218,3 @@ bool dns_message(struct dns **dns, struct loop *l, struct ipc_msg *m)
         *dns = dns_new(l);
     return m->type == IPC_DNS_LISTEN ? listen_on(*dns, m) : dns_zone_message((*dns)->zone, m->type, m->body);
 }
-

@@ -248,4 +248,3 @@ void dns_forward(struct dns *d, const struct dns_client *c, struct arena *mem, c
     loop_timer_init(d->loop, &p->timer, on_timer);
     try_next(p);
 }
-
