@@ -62,6 +62,7 @@ int store_open_memory(const struct store_opts *o, store_feed_fn *feed, void *ctx
     store_init(&m->s, o, feed, ctx);
     m->s.be = &memory_backend;
     m->s.volatile_max = UINT64_MAX;
+    m->s.splits = true;
     loop_timer_init(o->loop, &m->flush, flushed);
     *ret = &m->s;
     return 0;

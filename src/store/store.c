@@ -248,6 +248,8 @@ bool store_next_batch(struct store *s)
     move_all(&b->metas, &s->gathering.metas);
     b->durable = !list_empty(&b->metas);
     while (!list_empty(&s->gathering.txns) && b->txn_count < BATCH_TXNS_MAX && b->bytes < BATCH_BYTES_MAX) {
+        if (s->splits && b->txn_count && sim_chance(s->loop, 4))
+            break;
         struct txn *t = (struct txn *)s->gathering.txns.next;
         list_remove(&t->link);
         list_add_tail(&b->txns, &t->link);

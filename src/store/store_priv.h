@@ -72,6 +72,7 @@ struct store {
     struct loop_task kick, refuse;
     bool busy; /* the backend works: a batch, or upkeep */
     bool closing;
+    bool splits;           /* in the simulator: what is written together need not become durable together */
     uint64_t rev;          /* fed */
     uint64_t next;         /* the last handed out */
     uint64_t volatile_max; /* a volatile write beyond it must wait for the disk: durably reserved up to here */
