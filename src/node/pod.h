@@ -152,6 +152,7 @@ struct pod {
     int64_t stop_at_ms;             /* loop time of SIGKILL */
     bool removing;                  /* its remains, by the pool */
     const char *end_phase;          /* "Failed" for evictions and rejections; NULL: computed */
+    const char *final_phase;        /* Succeeded or Failed, once it was that; NULL: not yet */
     int64_t end_grace_s;            /* of that end; 0: the pod's own */
     char *end_reason, *end_message; /* heap: status.reason, status.message */
     struct loop_timer deadline;     /* activeDeadlineSeconds */

@@ -409,14 +409,17 @@ class Cluster:
             eventually(lambda: self.api.request('GET', path_of('namespaces', name=ns.name))[0] == 404, 60,
                        lambda: f'{self.api.request("GET", path_of("namespaces", name=ns.name))}')
 
-    def process(self, what):
-        """The lab's pid of the server or the agent: the child of `sampan up`, not one of its own short-lived children."""
+    def find(self, what):
+        """The lab's pid of the server or the agent, the child of `sampan up`, not one of its own; None: it is down just now."""
         rows = [line.split(None, 2) for line in self.lab.run('ps', '-eo', 'pid,ppid,args').stdout.splitlines()[1:]]
         parents = {pid for pid, _, args in rows if args.split()[:2] in ([self.sampan, 'up'], ['sampan', 'up'])}
         for pid, ppid, args in rows:
             if args.startswith(f'sampan {what} ') and ppid in parents:
                 return int(pid)
-        raise AssertionError(f'no {what}: {rows}')
+        return None
+
+    def process(self, what):
+        return self.find(what) or pytest.fail(f'no {what} is running')
 
     def kill(self, pid, number=signal.SIGKILL):
         """Gone already is as good."""

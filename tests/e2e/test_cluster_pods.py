@@ -1,4 +1,6 @@
 """Pods from their creation to their end: phases, restarts, init containers and sidecars, termination, hooks, probes."""
+import json
+
 import pytest
 
 from cluster import SLEEP, cluster, container_of, eventually, is_ready, ns, shell, state_of  # noqa: F401
@@ -26,6 +28,15 @@ def test_pod_that_ends_well_is_succeeded(ns):
     kind, t = state_of(p)
     assert (kind, t['exitCode'], t['reason']) == ('terminated', 0, 'Completed')
     assert t['startedAt'] <= t['finishedAt']
+
+
+def test_a_pod_that_has_ended_is_never_said_to_run_again(ns):
+    first = ns.pod('a', shell('true'), restartPolicy='Never')['metadata']['resourceVersion']
+    ns.phase('a', 'Succeeded')
+    eventually(lambda: not ns.lab.run('sh', '-c', 'ls /run/sampan/agent/pods').stdout)  # it is taken apart
+    lines = ns.api.call('GET', f'/api/v1/namespaces/{ns.name}/pods?watch=true&timeoutSeconds=1&resourceVersion={first}')
+    phases = [json.loads(line)['object']['status']['phase'] for line in lines.splitlines()]
+    assert phases == sorted(phases), phases  # Pending, Running, Succeeded
 
 
 def test_pod_that_ends_badly_is_failed_and_tells_its_exit_code(ns):

@@ -39,7 +39,7 @@ def test_debug_runs_on_when_the_agent_comes_again(ns, cluster):
     before = container_of(ns.wait('pods', 'a', lambda p: state_of(p, 'stay', KIND)[0] == 'running'), 'stay', KIND)
     agent = cluster.process('agent')
     cluster.kill(agent)
-    eventually(lambda: cluster.lab.run('pgrep', '-f', '^sampan agent', check=False).stdout.split() and cluster.process('agent') != agent)
+    eventually(lambda: cluster.find('agent') not in (None, agent))
     ns.pod('b', shell(SLEEP))
     ns.ready('b')
     assert container_of(ns.get('pods', 'a'), 'stay', KIND) == before

@@ -87,7 +87,7 @@ static struct doc *container_status(struct arena *mem, const struct container *c
     return s;
 }
 
-static const char *phase(const struct pod *p)
+static const char *phase_now(const struct pod *p)
 {
     int waiting = 0, running = 0, failed = 0, succeeded = 0;
     bool init_pending = p->state < POD_RUN && p->state != POD_STOP;
@@ -116,6 +116,24 @@ static const char *phase(const struct pod *p)
     if (running || p->state == POD_STOP)
         return "Running";
     return failed ? "Failed" : "Succeeded";
+}
+
+static bool is_final(const char *phase)
+{
+    return strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0;
+}
+
+/* A pod that has ended stays so: taking it apart, or being deleted meanwhile, makes it run no more. Others act on the
+ * word at once (a Job lets the pod go and would remove one that runs). */
+static const char *phase(struct pod *p)
+{
+    if (!p->final_phase) {
+        const char *now = phase_now(p);
+        if (!is_final(now) || (p->container_count == 0 && p->state != POD_ENDED))
+            return now;
+        p->final_phase = now;
+    }
+    return p->state == POD_ENDED && p->end_phase ? p->end_phase : p->final_phase;
 }
 
 enum { COND_READY_TO_START, COND_INITIALIZED, COND_READY, COND_CONTAINERS_READY, COND_DISRUPTION };
@@ -180,7 +198,7 @@ static void put_conditions(struct pod *p, struct arena *mem, struct doc *s, cons
 {
     struct doc *list = doc_sub_array(mem, s, "conditions");
     struct sb init = SB(mem), ready = SB(mem);
-    bool over = strcmp(ph, "Succeeded") == 0 || strcmp(ph, "Failed") == 0;
+    bool over = is_final(ph);
     bool completed = strcmp(ph, "Succeeded") == 0;
     names_of(p, &init, true), names_of(p, &ready, false);
     put_condition(p, mem, list, COND_READY_TO_START, p->sandbox_ready && p->network_ready && p->state < POD_ENDED, NULL,
