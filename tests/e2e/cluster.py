@@ -419,7 +419,9 @@ class Cluster:
         return None
 
     def process(self, what):
-        return self.find(what) or pytest.fail(f'no {what} is running')
+        pid = self.find(what)
+        assert pid, f'no {what} is running'
+        return pid
 
     def kill(self, pid, number=signal.SIGKILL):
         """Gone already is as good."""

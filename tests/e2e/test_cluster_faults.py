@@ -29,10 +29,7 @@ def node(cluster):
 def restarted(cluster, what, old):
     """Wait for another process of that name."""
     def look():
-        try:
-            return cluster.process(what) != old
-        except AssertionError:
-            return False
+        return cluster.find(what) not in (None, old)
     eventually(look, 40, lambda: cluster.log())
 
 
