@@ -149,8 +149,10 @@ def test_kubectl_top_of_every_version(used):
     for version, path in sorted(KUBECTLS.items()):
         def top(*argv):
             return rows(ns.lab.run(path, 'top', *argv, '--no-headers').stdout)
+        # An answer may be of the 15 s before, when nothing was busy yet.
+        eventually(lambda: milli(top('nodes')[0][1]) >= 100, 40, lambda: top('nodes'))
         (node, cpu, percent, memory, part), = top('nodes')
-        assert node == ns.cluster.node and milli(cpu) >= 100 and mebi(memory) > 50 and percent[-1] == part[-1] == '%', version
+        assert node == ns.cluster.node and mebi(memory) > 50 and percent[-1] == part[-1] == '%', version
         pods = {r[0]: r[1:] for r in top('pods', '-n', ns.name)}
         assert sorted(pods) == ['busy', 'other']
         assert 100 <= milli(pods['busy'][0]) <= 260 and 50 <= mebi(pods['busy'][1]) < 60, (version, pods)

@@ -118,6 +118,17 @@ static const char *phase_now(const struct pod *p)
     return failed ? "Failed" : "Succeeded";
 }
 
+/* A pod runs until its sidecars have stopped too (KEP-753). */
+static bool has_live_sidecar(const struct pod *p)
+{
+    for (int i = 0; i < p->container_count; i++) {
+        const struct container *c = p->containers[i];
+        if (c->kind == KIND_SIDECAR && (c->state == CT_START || c->state == CT_RUN || c->state == CT_STOP))
+            return true;
+    }
+    return false;
+}
+
 static bool is_final(const char *phase)
 {
     return strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0;
@@ -129,6 +140,8 @@ static const char *phase(struct pod *p)
 {
     if (!p->final_phase) {
         const char *now = phase_now(p);
+        if (is_final(now) && has_live_sidecar(p))
+            return "Running";
         if (!is_final(now) || (p->container_count == 0 && p->state != POD_ENDED))
             return now;
         p->final_phase = now;
