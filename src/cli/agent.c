@@ -15,7 +15,8 @@ static int run(struct args *a)
     o.server = arg(a, "server"), o.node_name = arg(a, "node-name"), o.node_ip = arg(a, "node-ip"),
     o.labels = arg(a, "labels");
     o.state_dir = arg(a, "state-dir"), o.run_dir = arg(a, "run-dir"), o.cgroup_parent = arg(a, "cgroup-parent");
-    o.pod_cidr = arg(a, "pod-cidr"), o.service_cidr = arg(a, "service-cidr"), o.cluster_dns = arg(a, "dns-ip");
+    o.cluster_cidr = arg(a, "cluster-cidr"), o.pod_cidr = arg(a, "pod-cidr"), o.service_cidr = arg(a, "service-cidr"),
+    o.cluster_dns = arg(a, "dns-ip");
     o.server_name = "kubernetes";
     if (credentials) {
         o.ca_file = str_fmtz(a->mem, "%s/ca.crt", credentials);
@@ -45,6 +46,7 @@ static const struct option_row options[] = {
     {"run-dir", "DIR", "what goes with a reboot", "/run/sampan/agent"},
     {"cgroup-parent", "PATH", "cgroup of all pods", "sampan"},
     {"pod-cidr", "CIDR", "addresses of this node's pods; else what the server gives it", NULL},
+    {"cluster-cidr", "CIDR", "addresses of all pods, as the server has it", "10.244.0.0/16"},
     {"service-cidr", "CIDR", "addresses of Services", "10.96.0.0/16"},
     {"dns-ip", "IP", "address of cluster DNS", "10.96.0.10"},
     {"ready-fd", "FD", "a line is written here when the node is registered (for sampan up)", NULL},

@@ -32,6 +32,7 @@ struct agent_opts {
     const char *log_dir;       /* NULL: /var/log/pods */
     const char *cgroup_parent; /* NULL: "sampan" */
     const char *pod_cidr;      /* NULL: what the Node's spec.podCIDR says; without a server 10.244.0.0/24 */
+    const char *cluster_cidr;  /* of the pods of all nodes; NULL, or without pod_cidr in it: the /16 around that */
     const char *service_cidr;  /* NULL: 10.96.0.0/16 */
     const char *cluster_domain; /* NULL: cluster.local */
     const char *cluster_dns;    /* NULL: what the network says */

@@ -223,6 +223,8 @@ static int on_attr(const struct nlattr *a, void *data)
         r->dst = ntohl(mnl_attr_get_u32(a));
     if (mnl_attr_get_payload_len(a) == 4 && mnl_attr_get_type(a) == RTA_GATEWAY)
         r->via = ntohl(mnl_attr_get_u32(a));
+    if (mnl_attr_get_payload_len(a) == 4 && mnl_attr_get_type(a) == RTA_OIF)
+        r->ifindex = (int)mnl_attr_get_u32(a);
     return MNL_CB_OK;
 }
 
@@ -234,11 +236,11 @@ static int on_route(const struct nlmsghdr *h, void *data)
     if (m->rtm_family != AF_INET || m->rtm_table != RT_TABLE_MAIN || m->rtm_protocol != ROUTE_PROTOCOL)
         return MNL_CB_OK;
     mnl_attr_parse(h, sizeof(*m), on_attr, &r);
-    if (r.via) {
-        if ((f->n & (f->n - 1)) == 0) /* full: 0, 1, 2, 4 ... */
-            f->v = arena_grow(f->mem, f->v, (size_t)f->n * sizeof(r), (size_t)(f->n ? f->n * 2 : 1) * sizeof(r));
-        f->v[f->n++] = r;
-    }
+    if (m->rtm_type == RTN_UNREACHABLE)
+        r.ifindex = 0;            /* the kernel names lo */
+    if ((f->n & (f->n - 1)) == 0) /* full: 0, 1, 2, 4 ... */
+        f->v = arena_grow(f->mem, f->v, (size_t)f->n * sizeof(r), (size_t)(f->n ? f->n * 2 : 1) * sizeof(r));
+    f->v[f->n++] = r;
     return MNL_CB_OK;
 }
 

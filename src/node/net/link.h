@@ -38,7 +38,7 @@ int link_lo_add(struct link *l, uint32_t address);
 int link_lo_remove(struct link *l, uint32_t address);
 int link_route_put(struct link *l, const struct link_route *r); /* replaces one with the same destination */
 int link_route_remove(struct link *l, const struct link_route *r);
-/* Remove those of our routes by a gateway for which is_stale() says so: after a start, what nobody stands for. */
+/* Remove those of our routes for which is_stale() says so: after a start, what nobody stands for; at the end, all. */
 int link_routes_sweep(struct link *l, bool (*is_stale)(void *ctx, const struct link_route *found), void *ctx);
 
 struct link_pod {

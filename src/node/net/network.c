@@ -16,8 +16,18 @@
 #include "node/net/proxy.h"
 #include "node/net/routes.h"
 
-/* The cluster's pod range is not among the agent's options: it is taken to be the /16 around the node's own. */
+/* What a node is told by --pod-cidr alone lies in a cluster of its own kind. */
 enum { CLUSTER_PREFIX = 16 };
+
+static void find_cluster(struct net_config *c, const char *cluster_cidr)
+{
+    bool known = cluster_cidr && ipv4_parse_cidr(str_of(cluster_cidr), &c->cluster, &c->cluster_prefix) &&
+                 c->cluster_prefix <= c->pods_prefix && ((c->pods ^ c->cluster) & ipv4_mask(c->cluster_prefix)) == 0;
+    if (!known) {
+        c->cluster_prefix = c->pods_prefix < CLUSTER_PREFIX ? c->pods_prefix : CLUSTER_PREFIX;
+        c->cluster = c->pods & ipv4_mask(c->cluster_prefix);
+    }
+}
 
 int net_config_read(const struct agent_opts *o, struct net_config *ret)
 {
@@ -26,8 +36,7 @@ int net_config_read(const struct agent_opts *o, struct net_config *ret)
         !ipv4_parse_cidr(str_of(o->service_cidr ? o->service_cidr : "10.96.0.0/16"), &c.services, &c.services_prefix) ||
         c.services_prefix > 28)
         return -EINVAL;
-    c.cluster_prefix = c.pods_prefix < CLUSTER_PREFIX ? c.pods_prefix : CLUSTER_PREFIX;
-    c.cluster = c.pods & ~(uint32_t)((1ull << (32 - c.cluster_prefix)) - 1);
+    find_cluster(&c, o->cluster_cidr);
     c.dns = c.services + 10;
     if (o->cluster_dns && !ipv4_parse(str_of(o->cluster_dns), &c.dns))
         return -EINVAL;
@@ -386,18 +395,9 @@ int network_purge(const struct agent_opts *opts)
     int r = net_config_read(opts, &c), first = r < 0 ? r : link_open(&l);
     if (first < 0)
         return first;
-    const struct link_route pods = {.dst = c.pods, .prefix = c.pods_prefix};
-    const struct link_route cluster = {.dst = c.cluster, .prefix = c.cluster_prefix};
-    const struct link_route services = {.dst = c.services, .prefix = c.services_prefix, .ifindex = link_index("lo")};
     remove_links(l);
-    const int results[] = {link_routes_sweep(l, every, NULL),
-                           link_route_remove(l, &cluster),
-                           link_route_remove(l, &pods),
-                           link_route_remove(l, &services),
-                           link_lo_remove(l, LINK_GATEWAY),
-                           link_lo_remove(l, c.dns),
-                           files_remove_tree(ipam_dir(opts, mem)),
-                           nft_remove_table()};
+    const int results[] = {link_routes_sweep(l, every, NULL), link_lo_remove(l, LINK_GATEWAY), link_lo_remove(l, c.dns),
+                           files_remove_tree(ipam_dir(opts, mem)), nft_remove_table()};
     /* without libnftables there is no table of ours */
     for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++)
         if (results[i] < 0 && results[i] != -ENOENT && !first)

@@ -138,7 +138,7 @@ static bool is_stale(void *ctx, const struct link_route *found)
     while (map_each(&r->peers, &it, NULL, &value))
         if (same(&((struct peer *)value)->route, found))
             return false;
-    return true;
+    return found->via; /* others are of this node's own pods and ranges */
 }
 
 static void synced(struct routes *r)
