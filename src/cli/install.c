@@ -166,21 +166,16 @@ static const char *node_name(struct args *a)
     return str_z(a->mem, str_of(name));
 }
 
-static struct str port_of(const char *listen)
-{
-    ptrdiff_t colon = str_rfind(str_of(listen), ':');
-    return colon < 0 ? STR("6443") : str_from(str_of(listen), (size_t)colon + 1);
-}
-
 static char *server_unit(struct args *a, const char *binary, const char *name)
 {
     const char *data = arg(a, "data-dir"), *ip = arg(a, "node-ip");
     struct sb line = {.mem = a->mem};
     int64_t port = 0;
-    struct str port_text = port_of(arg(a, "listen"));
+    struct str port_text = up_port(arg(a, "listen"));
     add_word(&line, binary), add_word(&line, "server");
     add_word(&line, str_fmtz(a->mem, "--data-dir=%s/server", data));
     add_option(&line, a, "listen"), add_option(&line, a, "store"), add_option(&line, a, "feature-gates");
+    add_option(&line, a, "cluster-cidr"), add_option(&line, a, "registry-mirrors");
     add_option(&line, a, "log-level");
     add_word(&line, str_fmtz(a->mem, "--node-name=%s", name));
     if (ip) {
@@ -202,12 +197,12 @@ static char *agent_unit(struct args *a, const char *binary, const char *name)
     const char *data = arg(a, "data-dir");
     struct sb line = {.mem = a->mem};
     add_word(&line, binary), add_word(&line, "agent");
-    add_word(&line, str_fmtz(a->mem, "--server=127.0.0.1:" STR_FMT, STR_ARG(port_of(arg(a, "listen")))));
+    add_word(&line, str_fmtz(a->mem, "--server=%s", up_local_address(a->mem, arg(a, "listen"))));
     add_word(&line, str_fmtz(a->mem, "--credentials=%s/server/agent", data));
     add_word(&line, str_fmtz(a->mem, "--state-dir=%s/agent", data));
     add_word(&line, str_fmtz(a->mem, "--node-name=%s", name));
     add_word(&line, "--cgroup-parent=" INSTALL_CGROUP_PARENT);
-    add_option(&line, a, "node-ip"), add_option(&line, a, "log-level");
+    add_option(&line, a, "cluster-cidr"), add_option(&line, a, "node-ip"), add_option(&line, a, "log-level");
     return str_fmtz(a->mem, unit_agent, sb_z(&line));
 }
 
@@ -293,10 +288,26 @@ static struct str read_record(struct arena *mem, const char *data_dir)
     return io_read_whole(mem, str_fmtz(mem, "%s/installed", data_dir), RECORD_BYTES_MAX, &text) < 0 ? STR_NULL : text;
 }
 
+/* What the units settle is not to be asked for otherwise. */
+static int refuse_settled(struct args *a)
+{
+    static const struct {
+        const char *option, *why;
+    } settled[] = {{"server-user", "with --install the server runs as user " USER},
+                   {"cgroup-parent", "with --install pods lie in the cgroup of " PODS}};
+    for (size_t i = 0; i < sizeof(settled) / sizeof(settled[0]); i++)
+        for (const struct option_row *o = a->command->options; o->name; o++)
+            if (!strcmp(o->name, settled[i].option) && strcmp(arg(a, o->name), o->dflt) != 0)
+                return cli_wrong(a, o->name, settled[i].why);
+    return 0;
+}
+
 int install_run(struct args *a)
 {
     const char *data = arg(a, "data-dir");
     struct sb record = {.mem = a->mem};
+    if (refuse_settled(a))
+        return EXIT_USAGE;
     if (geteuid() != 0)
         return cli_fail("up: must be root, to install services");
     if (access("/run/systemd/system", F_OK) < 0)

@@ -246,6 +246,25 @@ static int lock_pid_file(void)
     return fd;
 }
 
+struct str up_port(const char *listen)
+{
+    ptrdiff_t colon = str_rfind(str_of(listen), ':');
+    return colon < 0 ? STR("6443") : str_from(str_of(listen), (size_t)colon + 1);
+}
+
+static bool is_everywhere(const char *listen)
+{
+    ptrdiff_t colon = str_rfind(str_of(listen), ':');
+    struct str host = str_head(str_of(listen), colon < 0 ? strlen(listen) : (size_t)colon);
+    return host.len == 0 || str_is(host, "0.0.0.0") || str_is(host, "[::]") || str_is(host, "*");
+}
+
+char *up_local_address(struct arena *mem, const char *listen)
+{
+    return is_everywhere(listen) ? str_fmtz(mem, "127.0.0.1:" STR_FMT, STR_ARG(up_port(listen)))
+                                 : str_z(mem, str_of(listen));
+}
+
 static int run_here(struct args *a, int ready_fd)
 {
     struct arena *mem = a->mem;
@@ -253,13 +272,9 @@ static int run_here(struct args *a, int ready_fd)
     const char *node = arg(a, "node-name") ? arg(a, "node-name") : host_name(mem);
     const struct passwd *user = strcmp(user_name, "root") ? getpwnam(user_name) : NULL;
     const char *address = arg(a, "node-ip") ? arg(a, "node-ip") : address_of_host(mem);
-    ptrdiff_t colon = str_rfind(str_of(listen), ':');
-    struct str host = str_head(str_of(listen), colon < 0 ? strlen(listen) : (size_t)colon);
-    struct str port = colon < 0 ? STR("6443") : str_from(str_of(listen), (size_t)colon + 1);
-    bool everywhere = host.len == 0 || str_is(host, "0.0.0.0") || str_is(host, "[::]") || str_is(host, "*");
     char *server_dir = str_fmtz(mem, "%s/server", dir), *credentials = str_fmtz(mem, "%s/server/agent", dir);
-    char *local = everywhere ? str_fmtz(mem, "127.0.0.1:" STR_FMT, STR_ARG(port)) : str_z(mem, str_of(listen));
-    char *advertise = everywhere ? str_fmtz(mem, "%s:" STR_FMT, address, STR_ARG(port)) : local;
+    char *local = up_local_address(mem, listen);
+    char *advertise = is_everywhere(listen) ? str_fmtz(mem, "%s:" STR_FMT, address, STR_ARG(up_port(listen))) : local;
     int r;
     if (geteuid() != 0)
         return cli_fail("up: must be root, to run containers");
@@ -309,6 +324,8 @@ static int run_here(struct args *a, int ready_fd)
                            str_fmtz(mem, "%s/agent", dir),
                            "--cgroup-parent",
                            arg(a, "cgroup-parent"),
+                           "--cluster-cidr",
+                           arg(a, "cluster-cidr"),
                            "--ready-fd",
                            "READY_FD",
                            "--log-level",
