@@ -4,6 +4,7 @@ SAMPAN_BIN=build /usr/bin/python3 -m pytest tests/e2e -k 'not cluster'
 server   `sampan server` on a loopback port with a directory of its own, one a module; its exit code and log are judged too
 kubectl  a function that runs kubectl against it; a test that takes it runs once for each version found on this machine
 ns       an empty namespace of the test's own"""
+import contextlib
 import glob
 import itertools
 import os
@@ -90,11 +91,12 @@ class Kubectl:
         return [{lines[0][a:b].strip(): line[a:b].strip() for a, b in cut} for line in lines[1:]]
 
 
-@pytest.fixture(scope='module')
-def server():
+@contextlib.contextmanager
+def served(*args):
+    """A server with these options; its exit code and log are judged at the end."""
     if not find_binary():
         pytest.skip('no sampan binary: set SAMPAN_BIN')
-    s = Server()
+    s = Server(args=list(args))
     try:
         yield s
         code = s.stop()
@@ -103,6 +105,12 @@ def server():
         assert code == 0, log[-3000:]
     finally:
         s.remove()
+
+
+@pytest.fixture(scope='module')
+def server():
+    with served() as s:
+        yield s
 
 
 @pytest.fixture

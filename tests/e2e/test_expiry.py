@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from conftest import served  # noqa: E402
 from wire import Server, Watch, config_map  # noqa: E402
 
 NS = '/api/v1/namespaces/default'
@@ -18,9 +19,8 @@ HISTORY_BYTES = 64 << 20  # that much of the past is kept
 
 @pytest.fixture(scope='module')
 def cp():
-    s = Server(args=['--event-ttl', '2s'])
-    yield s
-    s.remove()
+    with served('--event-ttl', '2s') as s:
+        yield s
 
 
 @pytest.fixture(scope='module')

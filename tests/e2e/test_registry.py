@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from conftest import eventually
-from wire import Server, find_binary, memory_slack
+from conftest import eventually, served
+from wire import Server, memory_slack
 
 MANIFEST, INDEX = 'application/vnd.oci.image.manifest.v1+json', 'application/vnd.oci.image.index.v1+json'
 CONFIG, LAYER = 'application/vnd.oci.image.config.v1+json', 'application/vnd.oci.image.layer.v1.tar'
@@ -71,18 +71,9 @@ def code_of(r, status):
 
 @pytest.fixture(scope='module')
 def server():
-    if not find_binary():
-        pytest.skip('no sampan binary: set SAMPAN_BIN')
-    s = Server(args=['--registry-grace', str(GRACE_S)])
-    try:
+    with served('--registry-grace', str(GRACE_S)) as s:
         eventually(lambda: s.get('/api/v1/namespaces/default/serviceaccounts/default').code == 200)
         yield s
-        code = s.stop()
-        log = s.log()
-        assert 'Sanitizer' not in log and 'runtime error' not in log, log[-6000:]
-        assert code == 0, log[-3000:]
-    finally:
-        s.remove()
 
 
 @pytest.fixture

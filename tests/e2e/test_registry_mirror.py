@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from conftest import eventually
+from conftest import eventually, served
 from test_registry import MANIFEST, Repo, code_of, digest, manifest_of, token_of
-from wire import Server, find_binary, free_port
+from wire import free_port
 
 LAYER = b'layer' * 50000
 PEER, COUNTER = 'peer.example', 'counter.example'
@@ -87,20 +87,14 @@ def upstream(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def server(upstream):
-    if not find_binary():
-        pytest.skip('no sampan binary: set SAMPAN_BIN')
     counter = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Counter)
     threading.Thread(target=counter.serve_forever, daemon=True).start()
-    s = Server(args=['--registry-mirrors', f'{PEER}=http://127.0.0.1:{upstream[0]},{COUNTER}=http://127.0.0.1:{counter.server_port}'])
+    mirrors = f'{PEER}=http://127.0.0.1:{upstream[0]},{COUNTER}=http://127.0.0.1:{counter.server_port}'
     try:
-        yield s
-        code = s.stop()
-        log = s.log()
-        assert 'Sanitizer' not in log and 'runtime error' not in log, log[-6000:]
-        assert code == 0, log[-3000:]
+        with served('--registry-mirrors', mirrors) as s:
+            yield s
     finally:
         counter.shutdown()
-        s.remove()
 
 
 def test_many_wait_for_one_fetch_and_lies_are_not_kept(server):
