@@ -19,7 +19,7 @@
 #include "node/runtime/apparmor.h"
 #include "node/net/network.h"
 
-enum { KILL_ROUNDS_MAX = 500, KILL_STEP_MS = 20, DEPTH_MAX = 16, MOUNTS_BYTES_MAX = 16 << 20 };
+enum { KILL_ROUNDS_MAX = 100, KILL_STEP_MS = 20, DEPTH_MAX = 16, MOUNTS_BYTES_MAX = 16 << 20 };
 
 struct clean {
     struct arena *mem;
